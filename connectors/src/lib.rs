@@ -1,0 +1,88 @@
+//! Every connector of Headwater, one module each. This page is the registry.
+//!
+//! To add one:
+//!
+//! 1. Write `src/<vendor>.rs`: the vendor's slug in snake case, with `pub const CONNECTOR: Connector`. A connector is
+//!    values; `segment` is the smallest, `klaviyo` has webhooks, `zendesk` has objects.
+//! 2. Add a `mod` and an entry of [`ALL`] below, both in alphabetical order. A module that is not listed does not
+//!    build: its constant is dead code.
+//! 3. Put what it must offer and what the vendor really sends into `fixtures/<vendor>/`: the laws in
+//!    `tests/conformance` run over it without another line.
+//!
+//! `headwater new <vendor>` does the first two steps and opens the third.
+
+#![deny(dead_code)]
+
+use headwater_core::{connector::Connector, record::Fields};
+
+mod braze;
+mod klaviyo;
+mod salesforce;
+mod segment;
+mod stripe;
+mod zendesk;
+
+/// Every connector, in alphabetical order.
+pub static ALL: &[Connector] = &[
+    braze::CONNECTOR,
+    klaviyo::CONNECTOR,
+    salesforce::CONNECTOR,
+    segment::CONNECTOR,
+    stripe::CONNECTOR,
+    zendesk::CONNECTOR,
+];
+
+/// The connector of that name.
+pub fn find(name: &str) -> Option<&'static Connector> {
+    ALL.iter().find(|connector| connector.name == name)
+}
+
+/// The names that are most like an unknown one, the nearest first; none if nothing is near.
+pub fn nearest(name: &str) -> Vec<&'static str> {
+    let wanted = name.trim().to_lowercase().replace(['_', ' '], "-");
+    let mut near: Vec<(usize, &'static str)> = ALL
+        .iter()
+        .map(|connector| (strsim::osa_distance(&wanted, connector.name), connector.name))
+        .filter(|(distance, known)| {
+            *distance <= 1 + known.len() / 4
+                || (wanted.len() >= 3 && (known.contains(&wanted) || wanted.contains(known)))
+        })
+        .collect();
+    near.sort_unstable();
+    near.into_iter().map(|(_, known)| known).take(3).collect()
+}
+
+/// Takes the object of that name out of `fields`, opened; a member that is no object stays where it is.
+fn take_fields(fields: &mut Fields, name: &str) -> Fields {
+    let inner = fields.get(name).and_then(|raw| raw.clone().record()).and_then(|record| record.fields().ok());
+    if inner.is_some() {
+        fields.take(name);
+    }
+    inner.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_order_and_every_name_is_found() {
+        assert!(ALL.is_sorted_by(|one, next| one.name < next.name), "ALL is not in alphabetical order");
+        for connector in ALL {
+            assert_eq!(find(connector.name).map(|found| found.title), Some(connector.title));
+        }
+        assert!(find("Klaviyo").is_none() && find("").is_none());
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_connector() {
+        for (slip, meant) in
+            [("klavio", "klaviyo"), ("Braze", "braze"), ("segmnet", "segment"), ("braze_currents", "braze")]
+        {
+            assert_eq!(nearest(slip).first(), Some(&meant), "{slip}");
+        }
+        for nonsense in ["", "x", "postgres"] {
+            assert!(nearest(nonsense).is_empty(), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! One limit by name: what it lets through, and when.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock as _,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use tokio::{sync::Semaphore, time::sleep};
+
+use super::{Ledger, Limit, Of, Per, pace::lock, wire};
+use crate::error::{Error, Kind, Result};
+
+/// One limit by name, or a host's own.
+#[derive(Default)]
+pub(super) struct Gate {
+    /// Whose turn it is.
+    pub turn: tokio::sync::Mutex<()>,
+    /// Requests under way.
+    pub room: Vec<Arc<Semaphore>>,
+    /// Requests in a span of time.
+    pub flows: Vec<Flow>,
+    debts: Vec<Debt>,
+    days: Vec<Day>,
+    closed: Mutex<Option<Instant>>,
+}
+
+/// A limit of bytes: an answer's size is known only afterwards, so it is owed.
+struct Debt {
+    per_second: f64,
+    burst: f64,
+    owed: Mutex<(f64, Instant)>,
+}
+
+/// An allotment that comes back each day.
+struct Day {
+    allotment: String,
+    amount: u64,
+    bytes: bool,
+    hour: i8,
+    zone: TimeZone,
+    ledger: Arc<dyn Ledger>,
+    clock: wire::Clock,
+}
+
+/// A limit of requests.
+pub(super) struct Flow {
+    limiter: RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Duration>>,
+    ticks: Ticks,
+}
+
+/// The clock of one flow. It stands still while a request that this flow has let through waits elsewhere, or that
+/// request and the next would be sent closer together than they were let through.
+#[derive(Clone)]
+struct Ticks {
+    began: Instant,
+    still: Arc<Mutex<Duration>>,
+}
+
+impl Gate {
+    /// One more limit of that name.
+    pub fn add(
+        &mut self,
+        limit: &Limit,
+        allotment: String,
+        ledger: &Arc<dyn Ledger>,
+        clock: &wire::Clock,
+    ) -> Result<()> {
+        let bad = |why: &str| Error::config(format!("limit {:?} of {allotment}: {why}", limit.name));
+        let amount = NonZeroU32::new(limit.amount).ok_or_else(|| bad("nothing is allowed"))?;
+        match (limit.of, limit.per) {
+            (Of::Concurrent, _) => self.room.push(Arc::new(Semaphore::new(limit.amount as usize))),
+            (_, Per::Rolling(Duration::ZERO)) => return Err(bad("the span is empty")),
+            (Of::Bytes, Per::Rolling(span)) => self.debts.push(Debt {
+                per_second: f64::from(limit.amount) / span.as_secs_f64(),
+                burst: f64::from(limit.amount) / 10.0,
+                owed: Mutex::new((0.0, Instant::now())),
+            }),
+            (Of::Requests | Of::Jobs, Per::Rolling(span)) => {
+                let ticks = Ticks { began: Instant::now(), still: Arc::default() };
+                let limiter = RateLimiter::direct_with_clock(quota(amount, span), ticks.clone());
+                self.flows.push(Flow { limiter, ticks });
+            }
+            (of, Per::Day { hour, zone }) => {
+                let zone = TimeZone::get(zone).map_err(|_| bad("no such time zone"))?;
+                if !(0..24).contains(&hour) {
+                    return Err(bad("no such hour"));
+                }
+                let (ledger, clock) = (Arc::clone(ledger), clock.clone());
+                let (amount, bytes) = (u64::from(limit.amount), of == Of::Bytes);
+                self.days.push(Day { allotment, amount, bytes, hour, zone, ledger, clock });
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until what is owed has been paid off.
+    pub async fn settle(&self) {
+        for debt in &self.debts {
+            while let Some(wait) = debt.wait() {
+                sleep(wait).await;
+            }
+        }
+    }
+
+    /// Whether anything is left of every daily allotment.
+    pub fn check_days(&self) -> Result<()> {
+        self.days.iter().try_for_each(|day| day.spend(0))
+    }
+
+    /// One more request counts against the daily allotments.
+    pub fn spend_day(&self) -> Result<()> {
+        self.days.iter().filter(|day| !day.bytes).try_for_each(|day| day.spend(1))
+    }
+
+    /// So much has come.
+    pub fn charge(&self, bytes: usize) {
+        self.debts.iter().for_each(|debt| debt.charge(bytes));
+        // Whether that was the last of it, the next request is told.
+        self.days.iter().filter(|day| day.bytes).for_each(|day| drop(day.spend(bytes as u64)));
+    }
+
+    /// Nobody passes for so long.
+    pub fn close(&self, wait: Duration) {
+        let until = Instant::now().checked_add(wait);
+        let mut closed = lock(&self.closed);
+        *closed = until.max(*closed);
+    }
+
+    /// For how long nobody passes yet.
+    pub fn closed_for(&self) -> Option<Duration> {
+        let mut closed = lock(&self.closed);
+        let wait = closed
+            .map(|until| until.saturating_duration_since(Instant::now()))
+            .filter(|wait| !wait.is_zero());
+        if wait.is_none() {
+            *closed = None;
+        }
+        wait
+    }
+}
+
+impl Flow {
+    /// Waits until one more request may go.
+    pub async fn pass(&self) {
+        while let Err(early) = self.limiter.check() {
+            sleep(early.wait_time_from(self.ticks.now()).max(Duration::from_millis(1))).await;
+        }
+    }
+
+    /// What it has let through was sent so much later.
+    pub fn stand_still(&self, wait: Duration) {
+        *lock(&self.ticks.still) += wait;
+    }
+}
+
+impl governor::clock::Clock for Ticks {
+    type Instant = Duration;
+    fn now(&self) -> Duration {
+        self.began.elapsed().saturating_sub(*lock(&self.still))
+    }
+}
+
+/// A tenth of the amount may go at once, the rest evenly, so that no span ever holds more than the amount: with a
+/// burst of b and one more each t, a span T holds at most b + ⌈T/t⌉ − 1. Two hundredths are left for the way there.
+fn quota(amount: NonZeroU32, span: Duration) -> Quota {
+    let burst = NonZeroU32::new(amount.get() / 10).unwrap_or(NonZeroU32::MIN);
+    let each = span.mul_f64(1.02 / f64::from(amount.get() - burst.get() + 1)).max(Duration::from_nanos(1));
+    Quota::with_period(each).unwrap_or_else(|| Quota::per_second(amount)).allow_burst(burst)
+}
+
+impl Debt {
+    fn charge(&self, bytes: usize) {
+        let mut owed = lock(&self.owed);
+        *owed = (self.rest(*owed) + bytes as f64, Instant::now());
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        let over = self.rest(*lock(&self.owed)) - self.burst;
+        (over > 0.0)
+            .then(|| Duration::try_from_secs_f64(over / self.per_second).unwrap_or(Duration::from_secs(60)))
+    }
+
+    fn rest(&self, (owed, at): (f64, Instant)) -> f64 {
+        (owed - at.elapsed().as_secs_f64() * self.per_second).max(0.0)
+    }
+}
+
+impl Day {
+    /// Spends so much, if anything is left.
+    fn spend(&self, amount: u64) -> Result<()> {
+        let until = self.reset();
+        let spent = self.ledger.spend(&self.allotment, until, amount);
+        // Asking costs nothing, but there must be some left.
+        if spent.saturating_add(u64::from(amount == 0)) <= self.amount {
+            return Ok(());
+        }
+        let message = format!("the day's allotment of {} is spent: it comes back at {until:.0}", self.amount);
+        Err(Error::new(Kind::RateLimited, message).paused_until(until))
+    }
+
+    fn reset(&self) -> Timestamp {
+        let now = (self.clock)();
+        let here = now.to_zoned(self.zone.clone());
+        let at = |date: jiff::civil::Date| date.at(self.hour, 0, 0, 0).to_zoned(self.zone.clone()).ok();
+        [Some(here.date()), here.date().checked_add(1.day()).ok()]
+            .into_iter()
+            .flatten()
+            .filter_map(|date| Some(at(date)?.timestamp()))
+            .find(|time| *time > now)
+            .unwrap_or(Timestamp::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_span_ever_holds_more_than_the_amount() {
+        for amount in [1, 2, 3, 9, 10, 11, 19, 20, 100, 1000] {
+            let span = Duration::from_secs(1);
+            let quota = quota(NonZeroU32::new(amount).unwrap(), span);
+            let (burst, each) = (quota.burst_size().get(), quota.replenish_interval());
+            let in_span = f64::from(burst) + (span.as_secs_f64() / each.as_secs_f64()).ceil() - 1.0;
+            assert!(in_span <= f64::from(amount), "{amount}: {in_span}");
+            assert!(in_span >= f64::from(amount) * 0.5, "{amount}: {in_span} is needlessly slow");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How a client works, beyond what its API says.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Ledger, MemoryLedger};
+use crate::auth::Vault;
+
+/// How a client works, beyond what its API says.
+#[derive(Clone)]
+pub struct Options {
+    /// Where renewed tokens are kept; without one they end with the process.
+    pub vault: Option<Arc<dyn Vault>>,
+    /// The account, as the vault and the ledger know it.
+    pub vault_key: String,
+    /// A stand-in that takes the place of every host: `https`, or plain `http` on loopback.
+    pub base_url: Option<String>,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How long one attempt may take; of a stream, its beginning.
+    pub attempt_timeout: Duration,
+    /// How long a body may keep still.
+    pub idle_timeout: Duration,
+    /// How long a request may take with all its attempts, not counting its place in the line for a declared limit.
+    pub deadline: Duration,
+    /// How often a request is sent at most.
+    pub max_attempts: u32,
+    /// The pause before the second attempt; it doubles with each, and a random part of it is waited.
+    pub backoff: Duration,
+    /// A vendor that asks to wait longer than this is not waited for: the run is paused until then.
+    pub longest_wait: Duration,
+    /// The largest answer that [`Client::send`](super::Client::send) takes.
+    pub max_answer: usize,
+    /// Remembers daily allotments.
+    pub ledger: Arc<dyn Ledger>,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            vault: None,
+            vault_key: String::new(),
+            base_url: None,
+            connect_timeout: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(100),
+            idle_timeout: Duration::from_secs(60),
+            deadline: Duration::from_secs(600),
+            max_attempts: 6,
+            backoff: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(120),
+            max_answer: 64 << 20,
+            ledger: Arc::new(MemoryLedger::default()),
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The command line: one file a command. Every error is one line that says what is wrong and what to do.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use headwater_core::error::{Error, Kind, Result};
+
+use crate::config::Config;
+
+pub mod catalog;
+mod demo;
+mod init;
+mod new;
+mod normalize;
+mod query;
+mod read;
+mod run;
+mod source;
+mod table;
+mod validate;
+
+/// Headwater brings your cloud apps home: it pulls their objects, receives their events, and loads both into a warehouse.
+///
+/// Exit codes: 0 done; 1 failed, trying again may help; 2 the command or the configuration is wrong; 3 credentials were refused;
+/// 4 done in part (a sync that lost collections).
+#[derive(Parser)]
+#[command(name = "headwater", version, max_term_width = 120)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, env = "HEADWATER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// See it work: stand-in vendors, live traffic, a warehouse to query; no accounts needed.
+    Demo(demo::Args),
+    /// Write a headwater.toml to begin with.
+    Init(init::Args),
+    /// Sync on schedule and receive events, until stopped.
+    Run(run::Args),
+    /// Sync a source now.
+    Sync(source::SyncArgs),
+    /// Ask the vendor whether a source's credentials are good.
+    Check(source::CheckArgs),
+    /// Show what a source's account has.
+    Discover(source::DiscoverArgs),
+    /// Show every connector, or one of them.
+    Catalog(catalog::Args),
+    /// Show the sources, their keys and addresses.
+    Sources(source::SourcesArgs),
+    /// Read a connector's collections to standard output, as JSON lines.
+    Read(read::Args),
+    /// Map one webhook delivery (standard input) to Spec calls, as JSON lines.
+    Normalize(normalize::Args),
+    /// Ask the embedded warehouse.
+    Query(query::Args),
+    /// Show how the latest runs went.
+    Runs(source::RunsArgs),
+    /// Begin a connector of your own.
+    New(new::Args),
+    /// Check the configuration file.
+    Validate(validate::Args),
+}
+
+/// What the commands share.
+pub(crate) struct Globals {
+    file: PathBuf,
+    named: bool,
+}
+
+impl Globals {
+    /// The configuration.
+    pub fn config(&self) -> Result<Config> {
+        Config::load(&self.file, self.named)
+    }
+}
+
+/// How a command ended, other than in an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Done.
+    Done,
+    /// Done in part.
+    Partly,
+    /// Not done; it has said why.
+    Failed,
+}
+
+/// Parses the command line and runs one command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logs(matches!(cli.command, Command::Run(_)));
+    let globals = Globals {
+        named: cli.config.is_some(),
+        file: cli.config.unwrap_or_else(|| PathBuf::from("headwater.toml")),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("headwater: cannot start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Init(args) => init::run(&globals, args),
+            Command::Run(args) => run::run(&globals, args).await,
+            Command::Sync(args) => source::sync(&globals, args).await,
+            Command::Check(args) => source::check(&globals, args).await,
+            Command::Discover(args) => source::discover(&globals, args).await,
+            Command::Catalog(args) => catalog::run(args),
+            Command::Sources(args) => source::sources(&globals, args).await,
+            Command::Read(args) => read::run(args).await,
+            Command::Normalize(args) => normalize::run(args),
+            Command::Query(args) => query::run(&globals, args),
+            Command::Runs(args) => source::runs(&globals, args).await,
+            Command::New(args) => new::run(args),
+            Command::Validate(args) => validate::run(&globals, args),
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match done {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Partly) => ExitCode::from(4),
+        Ok(End::Failed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("headwater: {}", error.to_string().replace('\n', " "));
+            ExitCode::from(match error.kind() {
+                Kind::Config => 2,
+                Kind::Auth => 3,
+                _ => 1,
+            })
+        }
+    }
+}
+
+/// Logs go to standard error; `RUST_LOG` chooses which.
+fn logs(service: bool) {
+    let default = if service { "info" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // A second subscriber (in tests) keeps the first.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}
+
+/// Prints a line of standard output; a reader that has gone away ends the program quietly.
+pub(crate) fn say(line: &str) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}") {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Error::transient(format!("standard output: {error}"))),
+    }
+}

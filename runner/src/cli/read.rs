@@ -1,0 +1,210 @@
+//! `headwater read`: a connector's collections to standard output, without a warehouse; the state goes along, as a Singer tap's would.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use clap::Args as ClapArgs;
+use headwater_connectors as connectors;
+use headwater_core::{
+    auth::{Token, Vault},
+    cursor::Pass,
+    error::{Error, Result},
+    object::{Account, Op},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{End, say};
+use crate::{
+    config::unknown_connector,
+    sync::{Bounds, Ending, Job, Silent, Tools, sync},
+    warehouse::{
+        Committed, Load, Schema, Swept, Warehouse,
+        table::{Cell, TableSpec},
+    },
+};
+
+/// Read a connector's collections to standard output, as JSON lines.
+#[derive(ClapArgs)]
+pub(super) struct Args {
+    /// The connector.
+    connector: String,
+    /// Its settings: JSON, or a file that holds some.
+    #[arg(long, alias = "config", value_name = "JSON|FILE")]
+    settings: String,
+    /// Only these, parted by commas.
+    #[arg(long, value_delimiter = ',')]
+    collections: Vec<String>,
+    /// A stand-in for all of the vendor's hosts; plain http is allowed on loopback.
+    #[arg(long)]
+    base_url: Option<String>,
+    /// Where to go on from, and where the state is written when done.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Where time-bound collections begin.
+    #[arg(long)]
+    start_date: Option<String>,
+}
+
+pub(super) async fn run(args: Args) -> Result<End> {
+    let connector = connectors::find(&args.connector).ok_or_else(|| unknown_connector(&args.connector))?;
+    let text = match args.settings.trim_start().starts_with('{') {
+        true => args.settings.clone(),
+        false => read_file(Path::new(&args.settings), "--settings")?,
+    };
+    let settings = serde_json::from_str(&text).map_err(|error| Error::config(format!("--settings is no JSON: {error}")))?;
+    connector.validate(&settings).map_err(|error| Error::config(crate::config::nearest(error.message())))?;
+    let start_date = match &args.start_date {
+        None => None,
+        Some(text) => Some(
+            headwater_core::time::parse_time(text)
+                .ok_or_else(|| Error::config(format!("--start-date {text:?} is no date: write it like 2024-01-01")))?,
+        ),
+    };
+    let progress = match &args.state {
+        Some(file) if file.exists() => serde_json::from_str(&read_file(file, "--state")?)
+            .map_err(|error| Error::config(format!("--state {}: {error}", file.display())))?,
+        _ => BTreeMap::new(),
+    };
+    let output = Arc::new(Output { progress: Arc::new(Mutex::new(progress)) });
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.send_replace(true);
+            // The sender has to live as long as anybody may ask.
+            std::future::pending::<()>().await;
+        }
+    });
+    let tools = Tools {
+        warehouse: output.clone(),
+        vault: Some(Arc::new(Forgetful::default())),
+        observer: Arc::new(Silent),
+        stop: stopping,
+        bounds: Bounds::default(),
+    };
+    let job = Job {
+        source: connector.name.replace('-', "_"),
+        connector,
+        settings,
+        account: Account::default(),
+        base_url: args.base_url,
+        start_date,
+        collections: args.collections,
+        exclude: Vec::new(),
+        full: false,
+        touched_only: false,
+        accept_deletes: false,
+    };
+    let report = sync(&job, &tools).await;
+    if let Some(file) = &args.state {
+        output.write(file)?;
+    }
+    for (name, outcome) in &report.collections {
+        if let Some(error) = &outcome.error {
+            eprintln!("headwater: {name}: {error}");
+        }
+        for notice in &outcome.notices {
+            eprintln!("headwater: note on {name}: {notice}");
+        }
+    }
+    match (report.ending, report.error) {
+        (Ending::Success | Ending::Stopped, _) => Ok(End::Done),
+        (Ending::Partial | Ending::Paused, _) => Ok(End::Partly),
+        (Ending::Failure, Some(error)) if report.collections.is_empty() => Err(Error::transient(error)),
+        (Ending::Failure, _) => Ok(End::Failed),
+    }
+}
+
+fn read_file(file: &Path, what: &str) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|error| Error::config(format!("{what} {}: {error}", file.display())))
+}
+
+/// A warehouse that prints: `{"collection","record"}` lines, then the `{"state"}` that covers them.
+#[derive(Clone)]
+struct Output {
+    progress: Arc<Mutex<BTreeMap<String, Value>>>,
+}
+
+impl Output {
+    fn write(&self, file: &Path) -> Result<()> {
+        let progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let named = |error: std::io::Error| Error::transient(format!("--state {}: {error}", file.display()));
+        let text = serde_json::to_string_pretty(&*progress)?;
+        // Whole or not at all: a state cut by a crash would begin from nothing.
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).map_err(named)?;
+        std::fs::rename(&new, file).map_err(named)
+    }
+}
+
+#[async_trait]
+impl Warehouse for Output {
+    async fn schema(&self, _: &str) -> Result<Arc<dyn Schema>> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl Schema for Output {
+    fn wants_records(&self) -> bool {
+        true
+    }
+
+    async fn prepare(&self, _: &TableSpec) -> Result<()> {
+        Ok(())
+    }
+
+    async fn commit(&self, load: Load) -> Result<Committed> {
+        // One load at a time: a state covers every line above it.
+        let mut progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for change in &load.records {
+            let line = match change.op {
+                Op::Upsert => json!({ "collection": change.collection, "record": change.record }),
+                op => json!({ "collection": change.collection, "op": op, "record": change.record }),
+            };
+            say(&line.to_string())?;
+        }
+        let moved = !load.progress.is_empty();
+        for (key, value) in load.progress {
+            match value {
+                Value::Null => progress.remove(&key),
+                value => progress.insert(key, value),
+            };
+        }
+        if moved {
+            say(&json!({ "state": *progress }).to_string())?;
+        }
+        Ok(Committed { inserted: load.records.len() as u64, ..Committed::default() })
+    }
+
+    async fn progress(&self) -> Result<BTreeMap<String, Value>> {
+        Ok(self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone())
+    }
+
+    async fn sweep(&self, _: &str, _: &Pass, _: f64) -> Result<Swept> {
+        Ok(Swept::default())
+    }
+
+    async fn keys(&self, _: &str, _: &[&str], _: Option<&[Cell]>, _: usize) -> Result<Vec<Vec<Cell>>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A vault for one reading.
+#[derive(Default)]
+struct Forgetful(Mutex<BTreeMap<String, Token>>);
+
+#[async_trait]
+impl Vault for Forgetful {
+    async fn load(&self, key: &str) -> Result<Option<Token>> {
+        Ok(self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(key).cloned())
+    }
+    async fn store(&self, key: &str, token: &Token) -> Result<()> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(key.to_owned(), token.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! `headwater validate`: is the configuration file right?
+
+use clap::Args as ClapArgs;
+use headwater_core::error::Result;
+
+use super::{End, Globals, say};
+use crate::config::Config;
+
+/// Check the configuration file.
+#[derive(ClapArgs)]
+pub(super) struct Args {}
+
+pub(super) fn run(globals: &Globals, _: Args) -> Result<End> {
+    let config = Config::load(&globals.file, true)?;
+    say(&format!("{} is good: {} sources", globals.file.display(), config.source.len()))?;
+    Ok(End::Done)
+}

@@ -1,0 +1,457 @@
+//! The configuration file, `headwater.toml`: read, expanded, checked whole before anything starts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use headwater_connectors as connectors;
+use headwater_core::{
+    auth::Secret,
+    connector::Connector,
+    error::{Error, Result},
+};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::sync::schedule::Schedule;
+
+/// The whole file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where Headwater keeps what it has received, its state, and the embedded warehouse.
+    pub data_dir: PathBuf,
+    /// What vendors and libraries reach.
+    pub receive: Receive,
+    /// Pages and REST API.
+    pub console: Console,
+    /// Where tables go.
+    pub warehouse: WarehouseSettings,
+    /// Your own OAuth apps, by connector, where a vendor wants one.
+    pub oauth: BTreeMap<String, OAuthApp>,
+    /// The sources.
+    pub source: Vec<SourceSettings>,
+}
+
+/// What vendors and libraries reach.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Receive {
+    /// The address to listen on.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// How vendors reach it from outside: `https://hooks.example.com`. Signatures that cover the URL need it.
+    pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// The largest single call or webhook item the tracking API takes, in bytes (Segment: 32 KB).
+    pub max_call_bytes: usize,
+    /// The largest batch of the tracking API, in bytes (Segment: 500 KB).
+    pub max_batch_bytes: usize,
+    /// The most calls in one batch (Segment: 2,500).
+    pub max_batch_calls: usize,
+    /// The largest webhook body, in bytes, unpacked.
+    pub max_webhook_bytes: usize,
+}
+
+/// Pages and REST API.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Console {
+    /// The address to listen on; sign-in is always required.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+}
+
+/// Where tables go.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum WarehouseSettings {
+    /// The embedded warehouse: one file a source, in `data_dir/warehouse`.
+    Sqlite {},
+}
+
+/// Your own OAuth app.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthApp {
+    /// Its id.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Option<Secret>,
+}
+
+/// One source.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// Its name: the warehouse's schema. Lower snake case.
+    pub name: String,
+    /// Its connector (`headwater catalog` lists them).
+    pub connector: String,
+    /// Whether it syncs and receives.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// When its objects are synced: `every 3h`, five- or six-field cron, or `@hourly`; left out: only by hand.
+    #[serde(default)]
+    pub schedule: Option<String>,
+    /// The zone that the schedule's hours are in, as IANA names it. UTC without one.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// How late a run may begin, at random, so that not everything starts at once: `5m`. None without one.
+    #[serde(default)]
+    pub jitter: Option<String>,
+    /// Only these collections.
+    #[serde(default)]
+    pub collections: Vec<String>,
+    /// Not these collections.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Where time-bound collections begin: a date or RFC 3339 time.
+    #[serde(default)]
+    pub start_date: Option<String>,
+    /// What the connector needs (`headwater catalog NAME` explains it).
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Value>")]
+    pub settings: Value,
+    /// The public key that libraries send with; made once when left out.
+    #[serde(default)]
+    pub write_key: Option<String>,
+    /// The secret part of the webhook URL; made once when left out.
+    #[serde(default)]
+    pub webhook_key: Option<Secret>,
+    /// The schema of its calls, where the connector offers objects too. `<name>_events` without one.
+    #[serde(default)]
+    pub events_schema: Option<String>,
+    /// A stand-in for all of the vendor's hosts.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// What it is for: `production`, `staging`.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// For your own order.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Calls that are not loaded: names of events, or of calls (`page`).
+    #[serde(default)]
+    pub block: Vec<String>,
+    /// Properties, traits or context members whose values are replaced by their SHA-256: `properties.email`.
+    #[serde(default)]
+    pub hash: Vec<String>,
+    /// Properties, traits or context members that are left out.
+    #[serde(default)]
+    pub drop: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "headwater-data".into(),
+            receive: Receive::default(),
+            console: Console::default(),
+            warehouse: WarehouseSettings::Sqlite {},
+            oauth: BTreeMap::new(),
+            source: Vec::new(),
+        }
+    }
+}
+
+impl Default for Receive {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            max_call_bytes: 32 << 10,
+            max_batch_bytes: 500 << 10,
+            max_batch_calls: 2_500,
+            max_webhook_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+    }
+}
+
+impl Config {
+    /// Reads `path`; without a file of that name, the defaults, unless the user named it.
+    pub fn load(path: &Path, named: bool) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::config(format!("{} is not there; headwater init makes one", path.display())));
+            }
+            Err(error) => return Err(Error::config(format!("{} cannot be read: {error}", path.display()))),
+        };
+        Self::parse(&text, &|name| std::env::var(name).ok())
+            .map_err(|error| error.within("config", path.display().to_string()))
+    }
+
+    /// Reads the text of a file; `env` gives the values for `${NAME}`.
+    pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut value: Value = toml::from_str(text).map_err(|error| Error::config(one_line(error.message(), text, error.span())))?;
+        expand(&mut value, env, "")?;
+        let sources = value.get_mut("source").map(Value::take).unwrap_or(Value::Array(Vec::new()));
+        if let Some(object) = value.as_object_mut() {
+            object.remove("source");
+        }
+        let mut config: Self = serde_json::from_value(value).map_err(|error| Error::config(nearest(&error.to_string())))?;
+        let Value::Array(sources) = sources else {
+            return Err(Error::config("source has to be written [[source]], one for each"));
+        };
+        for (place, source) in sources.into_iter().enumerate() {
+            let name = source.get("name").and_then(Value::as_str).map_or(format!("number {}", place + 1), str::to_owned);
+            let source = serde_json::from_value(source)
+                .map_err(|error| Error::config(nearest(&error.to_string())).within("source", &name))?;
+            config.source.push(source);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut names = BTreeSet::new();
+        for source in &self.source {
+            let within = |error: Error| error.within("source", &source.name);
+            if !names.insert(source.name.as_str()) {
+                return Err(within(Error::config("there are two of that name")));
+            }
+            source.check().map_err(within)?;
+        }
+        for source in &self.source {
+            let events = source.calls_schema()?;
+            if events != source.name && names.contains(events.as_str()) {
+                return Err(Error::config(format!("its calls would go to schema {events}, which is another source's"))
+                    .within("source", &source.name));
+            }
+        }
+        if let Some(url) = &self.receive.public_url {
+            let url = url::Url::parse(url).map_err(|error| Error::config(format!("receive.public_url: {error}")))?;
+            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+                return Err(Error::config("receive.public_url has to be like https://hooks.example.com"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The source of that name, or an error that names the nearest.
+    pub fn find(&self, name: &str) -> Result<&SourceSettings> {
+        self.source.iter().find(|source| source.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.source.iter().map(|source| source.name.as_str()).collect();
+            Error::config(match closest(name, known.iter().copied()) {
+                Some(near) => format!("there is no source {name}; did you mean {near}?"),
+                None if known.is_empty() => format!("there is no source {name}: the config names none"),
+                None => format!("there is no source {name}; there are {}", known.join(", ")),
+            })
+        })
+    }
+}
+
+impl SourceSettings {
+    /// Says what is wrong with it.
+    pub fn check(&self) -> Result<()> {
+        crate::warehouse::name::check_schema(&self.name)?;
+        let connector = self.connector()?;
+        connector.validate(&self.settings).map_err(|error| Error::config(nearest(error.message())))?;
+        if let Some(schedule) = &self.schedule {
+            if connector.objects.is_none() {
+                return Err(Error::config(format!("{} has no objects to sync: leave schedule out", connector.title)));
+            }
+            Schedule::parse(schedule, self.timezone.as_deref(), self.jitter.as_deref())?;
+        }
+        self.start()?;
+        self.calls_schema()?;
+        for field in self.hash.iter().chain(&self.drop) {
+            if !["properties.", "traits.", "context."].iter().any(|start| field.starts_with(start)) {
+                return Err(Error::config(format!("{field:?} has to begin with properties., traits. or context.")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Its connector.
+    pub fn connector(&self) -> Result<&'static Connector> {
+        connectors::find(&self.connector).ok_or_else(|| unknown_connector(&self.connector))
+    }
+
+    /// Where time-bound collections begin.
+    pub fn start(&self) -> Result<Option<Timestamp>> {
+        match &self.start_date {
+            None => Ok(None),
+            Some(text) => headwater_core::time::parse_time(text)
+                .map(Some)
+                .ok_or_else(|| Error::config(format!("start_date {text:?} is no date: write it like 2024-01-01"))),
+        }
+    }
+
+    /// The schema that its calls go to.
+    pub fn calls_schema(&self) -> Result<String> {
+        let schema = match &self.events_schema {
+            Some(schema) => schema.clone(),
+            None if self.connector()?.objects.is_some() => format!("{}_events", self.name),
+            None => self.name.clone(),
+        };
+        crate::warehouse::name::check_schema(&schema)?;
+        Ok(schema)
+    }
+}
+
+/// The error for a connector that is not there.
+pub fn unknown_connector(name: &str) -> Error {
+    let near = connectors::nearest(name);
+    Error::config(match near.is_empty() {
+        true => format!("unknown connector {name}; headwater catalog lists them"),
+        false => format!("unknown connector {name}; the nearest are {}", near.join(", ")),
+    })
+}
+
+/// Replaces `${NAME}` in every string value; `$$` is `$`.
+fn expand(value: &mut Value, env: &dyn Fn(&str) -> Option<String>, path: &str) -> Result<()> {
+    match value {
+        Value::String(text) if text.contains('$') => *text = expand_text(text, env, path)?,
+        Value::Array(items) => {
+            for (place, item) in items.iter_mut().enumerate() {
+                expand(item, env, &format!("{path}[{place}]"))?;
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                expand(member, env, &path)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn expand_text(text: &str, env: &dyn Fn(&str) -> Option<String>, path: &str) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+            let value = env(name);
+            out.push_str(&value.ok_or_else(|| Error::config(format!("{path}: the environment has no {name}")))?);
+            rest = after;
+        } else {
+            return Err(Error::config(format!("{path}: write $$ for a dollar sign, or ${{NAME}} for the environment's NAME")));
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// Adds the nearest known name to serde's `unknown field` message.
+pub fn nearest(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((unknown, known)) if message.contains("unknown field") || message.contains("unknown variant") => {
+            let kind = if message.contains("unknown variant") { "value" } else { "key" };
+            let (before, _) = message.split_once("unknown ").unwrap_or(("", ""));
+            match closest(unknown, known.iter().copied()) {
+                Some(near) => format!("{before}unknown {kind} {unknown}; did you mean {near}?"),
+                None if known.is_empty() => format!("{before}unknown {kind} {unknown}; there are none here"),
+                None => format!("{before}unknown {kind} {unknown}; known are {}", known.join(", ")),
+            }
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// The name nearest to `name`, if any is near.
+pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance <= name.len().max(known.len()) / 3 + 1)
+        .min()
+        .map(|(_, known)| known)
+}
+
+fn one_line(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let message = message.lines().collect::<Vec<_>>().join(" ");
+    match span {
+        Some(span) => format!("line {}: {message}", text[..span.start.min(text.len())].matches('\n').count() + 1),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(text, &|name| (name == "KEY").then(|| "sk_test_1".to_owned()))
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let config = parse(
+            r#"
+            data_dir = "here"
+            [receive]
+            listen = "127.0.0.1:0"
+            public_url = "https://hooks.example.com"
+            [warehouse]
+            type = "sqlite"
+            [[source]]
+            name = "stripe_prod"
+            connector = "stripe"
+            schedule = "every 3h"
+            timezone = "Europe/Berlin"
+            start_date = "2024-01-01"
+            settings = { api_key = "${KEY}" }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.source[0].settings["api_key"], "sk_test_1");
+        assert_eq!(config.source[0].calls_schema().unwrap(), "stripe_prod_events");
+    }
+
+    #[test]
+    fn every_error_says_what_to_do() {
+        let source = |line: &str| format!("[[source]]\nname = \"a\"\nconnector = \"segment\"\n{line}\n");
+        for (text, expected) in [
+            ("data_dri = 'x'".to_owned(), "unknown key data_dri; did you mean data_dir?"),
+            ("[receive]\nlisten = 'x'".to_owned(), "invalid socket address"),
+            ("a = ".to_owned(), "line 1:"),
+            (source("shedule = 'every 3h'"), "source a: unknown key shedule; did you mean schedule?"),
+            (source("schedule = 'every 3h'"), "has no objects"),
+            (source("settings = { x = 1 }"), "source a: settings: unknown key x; there are none here"),
+            (source("environment = '${NOPE}'"), "source[0].environment: the environment has no NOPE"),
+            (source("environment = '5$'"), "write $$"),
+            (source("start_date = 'soon'"), "is no date"),
+            (source("hash = ['email']"), "has to begin with"),
+            (source("").repeat(2), "two of that name"),
+            (source("").replace("segment", "segmnet"), "unknown connector segmnet; the nearest are segment"),
+            (source("").replace("\"a\"", "\"A b\""), "A b"),
+        ] {
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}\n{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn dollars_are_expanded_in_values_only() {
+        let config = parse("[[source]]\nname='a'\nconnector='segment'\nlabels={ '$x' = '$$${KEY}$$' }").unwrap();
+        assert_eq!(config.source[0].labels["$x"], "$sk_test_1$");
+    }
+}

@@ -1,0 +1,245 @@
+//! The books: how far the normaliser has come, what it has counted, what it has seen and what it has rejected — one SQLite file, one
+//! transaction a batch, so that they balance at every instant.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use headwater_core::error::{Error, Result};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite_migration::{M, Migrations};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// How long a message id is remembered, in days. Beyond it the warehouse's keys still keep duplicates out.
+const DAYS: i64 = 7;
+/// Rejected items that are kept, at most; the oldest go first, and stay in the inbox.
+const REJECTED: i64 = 100_000;
+/// The longest payload that is kept with a rejected item, in bytes; the whole of it is in the inbox.
+const PAYLOAD: usize = 64 << 10;
+
+const MIGRATIONS: &[M<'static>] = &[M::up(
+    "CREATE TABLE position (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+     CREATE TABLE seen (id BLOB PRIMARY KEY, day INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE INDEX seen_by_day ON seen (day);
+     CREATE TABLE count (source TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL, n INTEGER NOT NULL,
+                         PRIMARY KEY (source, stage, reason)) STRICT, WITHOUT ROWID;
+     CREATE TABLE rejected (id INTEGER PRIMARY KEY, source TEXT NOT NULL, delivery INTEGER NOT NULL, item INTEGER NOT NULL,
+                            received_at TEXT NOT NULL, reason TEXT NOT NULL, payload TEXT NOT NULL) STRICT;",
+)];
+
+/// A message id of one source, as the books remember it.
+pub type SeenKey = [u8; 16];
+
+/// What a message is remembered by.
+pub fn seen_key(source: &str, message_id: &str) -> SeenKey {
+    let mut digest = Sha256::new();
+    digest.update(source.as_bytes());
+    digest.update([0]);
+    digest.update(message_id.as_bytes());
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest.finalize()[..16]);
+    key
+}
+
+/// What one batch adds to the books.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// Where the normaliser goes on in the inbox.
+    pub inbox: u64,
+    /// The last frame of the calls log that counts.
+    pub calls: u64,
+    /// Messages that were new.
+    pub seen: Vec<SeenKey>,
+    /// (source, stage, reason) and how many more.
+    pub counts: BTreeMap<(String, &'static str, String), u64>,
+    /// Items that became nothing.
+    pub rejected: Vec<RejectedItem>,
+}
+
+impl Entry {
+    /// Counts one more.
+    pub fn count(&mut self, source: &str, stage: &'static str, reason: &str, n: u64) {
+        *self.counts.entry((source.to_owned(), stage, reason.to_owned())).or_default() += n;
+    }
+}
+
+/// An item that became nothing, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RejectedItem {
+    /// The source.
+    pub source: String,
+    /// The delivery's place in the inbox.
+    pub delivery: u64,
+    /// The item's place in the delivery.
+    pub item: u32,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// The JSON as it came, cut where it is long.
+    pub payload: String,
+}
+
+/// One line of the counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// The source.
+    pub source: String,
+    /// `delivery` or `call`.
+    pub stage: String,
+    /// What became of them.
+    pub reason: String,
+    /// How many.
+    pub n: u64,
+}
+
+/// The books.
+#[derive(Clone)]
+pub struct Books(Arc<Mutex<Connection>>);
+
+impl Books {
+    /// Opens `file`, and makes or migrates its tables.
+    pub fn open(file: &Path) -> Result<Self> {
+        let named = |error: &dyn std::fmt::Display| Error::config(format!("the books in {}: {error}", file.display()));
+        let mut connection = Connection::open(file).map_err(|error| named(&error))?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;")
+            .map_err(|error| named(&error))?;
+        Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| named(&error))?;
+        Ok(Self(Arc::new(Mutex::new(connection))))
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let connection = self.0.clone();
+        tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())))
+            .await
+            .map_err(|error| Error::transient(format!("the books' work was ended: {error}")))?
+            .map_err(|error| Error::transient(format!("the books: {error}")))
+    }
+
+    /// A stored position; 0 before the first.
+    pub async fn position(&self, name: &'static str) -> Result<u64> {
+        self.with(move |db| {
+            db.query_row("SELECT seq FROM position WHERE name = ?", [name], |row| row.get::<_, i64>(0)).optional()
+        })
+        .await
+        .map(|seq| seq.unwrap_or(0).unsigned_abs())
+    }
+
+    /// Stores a position of its own.
+    pub async fn set_position(&self, name: &'static str, seq: u64) -> Result<()> {
+        self.with(move |db| set_position(db, name, seq)).await
+    }
+
+    /// Which of these messages have been seen before.
+    pub async fn seen(&self, keys: Vec<SeenKey>) -> Result<Vec<bool>> {
+        self.with(move |db| {
+            let mut find = db.prepare_cached("SELECT 1 FROM seen WHERE id = ?")?;
+            keys.iter().map(|key| find.exists([key.as_slice()])).collect()
+        })
+        .await
+    }
+
+    /// Writes a batch: all of it or nothing.
+    pub async fn commit(&self, entry: Entry) -> Result<()> {
+        self.with(move |db| {
+            let change = db.transaction()?;
+            let today = Timestamp::now().as_second().div_euclid(86_400);
+            {
+                let mut remember = change.prepare_cached("INSERT OR IGNORE INTO seen VALUES (?, ?)")?;
+                for key in &entry.seen {
+                    remember.execute(params![key.as_slice(), today])?;
+                }
+                let mut count = change.prepare_cached(
+                    "INSERT INTO count VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + ?4",
+                )?;
+                for ((source, stage, reason), n) in &entry.counts {
+                    count.execute(params![source, stage, reason, i64::try_from(*n).unwrap_or(i64::MAX)])?;
+                }
+                let mut reject = change.prepare_cached(
+                    "INSERT INTO rejected (source, delivery, item, received_at, reason, payload) VALUES (?, ?, ?, ?, ?, ?)",
+                )?;
+                for item in &entry.rejected {
+                    let mut end = item.payload.len().min(PAYLOAD);
+                    while !item.payload.is_char_boundary(end) {
+                        end -= 1;
+                    }
+                    reject.execute(params![
+                        item.source,
+                        i64::try_from(item.delivery).unwrap_or(i64::MAX),
+                        item.item,
+                        item.received_at.to_string(),
+                        item.reason,
+                        &item.payload[..end]
+                    ])?;
+                }
+                if !entry.rejected.is_empty() {
+                    change.execute("DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?", [REJECTED])?;
+                }
+            }
+            set_position(&change, "inbox", entry.inbox)?;
+            set_position(&change, "calls", entry.calls)?;
+            change.commit()
+        })
+        .await
+    }
+
+    /// Forgets messages that are older than the window, some at a time; returns how many went.
+    pub async fn forget(&self) -> Result<usize> {
+        self.with(|db| {
+            let before = Timestamp::now().as_second().div_euclid(86_400) - DAYS;
+            db.execute("DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE day < ? LIMIT 50000)", [before])
+        })
+        .await
+    }
+
+    /// All counts.
+    pub async fn counts(&self) -> Result<Vec<Count>> {
+        self.with(|db| {
+            db.prepare("SELECT source, stage, reason, n FROM count ORDER BY 1, 2, 3")?
+                .query_map([], |row| {
+                    Ok(Count {
+                        source: row.get(0)?,
+                        stage: row.get(1)?,
+                        reason: row.get(2)?,
+                        n: row.get::<_, i64>(3)?.unsigned_abs(),
+                    })
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    /// The latest rejected items, newest first.
+    pub async fn rejected(&self, limit: u32) -> Result<Vec<RejectedItem>> {
+        self.with(move |db| {
+            db.prepare("SELECT source, delivery, item, received_at, reason, payload FROM rejected ORDER BY id DESC LIMIT ?")?
+                .query_map([limit], |row| {
+                    Ok(RejectedItem {
+                        source: row.get(0)?,
+                        delivery: row.get::<_, i64>(1)?.unsigned_abs(),
+                        item: row.get(2)?,
+                        received_at: row.get::<_, String>(3)?.parse().unwrap_or_default(),
+                        reason: row.get(4)?,
+                        payload: row.get(5)?,
+                    })
+                })?
+                .collect()
+        })
+        .await
+    }
+}
+
+fn set_position(db: &Connection, name: &str, seq: u64) -> rusqlite::Result<()> {
+    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+    db.prepare_cached("INSERT INTO position VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = ?2")?
+        .execute(params![name, seq])
+        .map(drop)
+}

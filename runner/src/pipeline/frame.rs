@@ -1,0 +1,46 @@
+//! What a frame of the calls log holds: a line that says where it goes, then the JSON that goes there.
+
+use bytes::Bytes;
+use headwater_core::{
+    error::{Error, Result},
+    object::Op,
+    record::Record,
+};
+use serde::{Deserialize, Serialize};
+
+/// Where a call or change goes, and where it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Address {
+    /// The source.
+    #[serde(rename = "s")]
+    pub source: String,
+    /// The schema.
+    #[serde(rename = "x")]
+    pub schema: String,
+    /// The delivery's sequence number in the inbox, and the item's place.
+    #[serde(rename = "d")]
+    pub delivery: String,
+    /// Of a change: the collection.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// Of a change: what happened.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<Op>,
+    /// Of a change: how new it is.
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+}
+
+/// One frame's body.
+pub fn encode(address: &Address, json: &[u8]) -> Result<Bytes> {
+    let mut out = serde_json::to_vec(address)?;
+    out.push(b'\n');
+    out.extend_from_slice(json);
+    Ok(out.into())
+}
+
+/// The address and the record of a frame's body.
+pub fn decode(body: &Bytes) -> Result<(Address, Record)> {
+    let end = body.iter().position(|byte| *byte == b'\n').ok_or_else(|| Error::unexpected("a frame without address"))?;
+    Ok((serde_json::from_slice(&body[..end])?, Record::parse(&body.slice(end + 1..))?))
+}

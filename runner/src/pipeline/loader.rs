@@ -1,0 +1,261 @@
+//! The loader: reads the calls log from the position that each schema keeps beside its rows, and loads calls and changes into tables.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use headwater_connectors as connectors;
+use headwater_core::{
+    error::{Error, Result},
+    object::{Change, Op, Version},
+    spec::Call,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::{books::Books, frame};
+use crate::{
+    inbox::{Frame, Log},
+    sync::touch,
+    warehouse::{
+        Load, Reject, Schema, Warehouse,
+        calls::CallBatches,
+        table::{Batch, Meta, TableSpec},
+    },
+};
+
+/// Bytes of calls that are loaded at once.
+const BATCH: usize = 8 << 20;
+/// The key of a schema's position in its `_headwater_progress`.
+pub const POSITION: &str = "calls";
+
+/// How far a schema has been loaded, stored in the same transaction as its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Position {
+    /// The last frame of the calls log that is in its tables.
+    pub seq: u64,
+    /// Calls that became rows.
+    pub delivered: u64,
+    /// Calls that the warehouse refused: in `_headwater_rejects`.
+    pub rejected: u64,
+    /// Changes to objects that were applied, or left to the next run.
+    pub changes: u64,
+}
+
+/// Loads calls into the warehouse.
+pub struct Loader {
+    calls: Arc<Log>,
+    books: Books,
+    warehouse: Arc<dyn Warehouse>,
+    /// Which connector each source has: its collections are the tables that changes go to.
+    connectors: HashMap<String, &'static str>,
+    /// Hears of sources that have rows to be fetched again.
+    touched: mpsc::UnboundedSender<String>,
+    schemas: HashMap<String, (Arc<dyn Schema>, Position)>,
+}
+
+impl Loader {
+    /// A loader for these sources (name and connector).
+    pub fn new(
+        calls: Arc<Log>,
+        books: Books,
+        warehouse: Arc<dyn Warehouse>,
+        connectors: HashMap<String, &'static str>,
+        touched: mpsc::UnboundedSender<String>,
+    ) -> Self {
+        Self { calls, books, warehouse, connectors, touched, schemas: HashMap::new() }
+    }
+
+    /// Works until told to stop, and then until everything eligible is loaded. A warehouse that is away is waited for.
+    pub async fn run(mut self, mut eligible: watch::Receiver<u64>, mut stop: watch::Receiver<bool>) {
+        let mut pause = Duration::from_millis(200);
+        loop {
+            match self.step(&mut eligible, &mut stop).await {
+                Ok(true) => pause = Duration::from_millis(200),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::error!(%error, "calls cannot be loaded; trying again");
+                    // Positions are read again: a commit may have gone through although its answer did not.
+                    self.schemas.clear();
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = stop.changed() => if *stop.borrow() { return },
+                    }
+                    pause = (pause * 2).min(Duration::from_secs(30));
+                }
+            }
+        }
+    }
+
+    /// Loads what is there. False once it is time to stop and nothing is left.
+    async fn step(&mut self, eligible: &mut watch::Receiver<u64>, stop: &mut watch::Receiver<bool>) -> Result<bool> {
+        let next = self.books.position("loaded").await? + 1;
+        self.calls.pin("warehouse", next);
+        let end = *eligible.borrow_and_update();
+        if end < next {
+            if *stop.borrow() {
+                return Ok(false);
+            }
+            tokio::select! {
+                _ = eligible.changed() => {}
+                _ = stop.changed() => {}
+            }
+            return Ok(true);
+        }
+        let mut batch = self.calls.read(next, BATCH).await?;
+        batch.frames.retain(|frame| frame.seq <= end);
+        let last = batch.frames.last().map_or(batch.next - 1, |frame| frame.seq).min(end);
+        self.load(batch.frames, last).await?;
+        self.books.set_position("loaded", last).await?;
+        self.calls.release(last).await?;
+        Ok(true)
+    }
+
+    async fn load(&mut self, frames: Vec<Frame>, last: u64) -> Result<()> {
+        let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
+        for frame in frames {
+            let (address, record) = frame::decode(&frame.body)?;
+            if frame.seq <= self.open(&address.schema).await?.1.seq {
+                continue;
+            }
+            let pending = loads.entry(address.schema.clone()).or_default();
+            match &address.collection {
+                None => match Call::parse(&record, None) {
+                    Ok(call) => match pending.calls.push(&call, &address.delivery) {
+                        Ok(()) => pending.count += 1,
+                        Err(reject) => pending.rejects.push(reject),
+                    },
+                    Err(error) => pending.rejects.push(Reject {
+                        table: "tracks".to_owned(),
+                        reason: error.to_string(),
+                        payload: String::from_utf8_lossy(record.bytes()).into_owned(),
+                    }),
+                },
+                Some(collection) => {
+                    let op = address.op.unwrap_or(Op::Touch);
+                    self.change(pending, &address, collection, op, record)?;
+                }
+            }
+        }
+        for (schema, pending) in loads {
+            self.commit(&schema, pending, last).await?;
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        pending: &mut Pending,
+        address: &frame::Address,
+        name: &str,
+        op: Op,
+        record: headwater_core::record::Record,
+    ) -> Result<()> {
+        let objects = self
+            .connectors
+            .get(&address.source)
+            .and_then(|connector| connectors::find(connector))
+            .and_then(|connector| connector.objects);
+        let Some(collection) =
+            objects.and_then(|objects| objects.collections.iter().find(|collection| collection.name == name))
+        else {
+            pending.rejects.push(Reject {
+                table: name.to_owned(),
+                reason: format!("{} has no collection of that name any more", address.source),
+                payload: String::from_utf8_lossy(record.bytes()).into_owned(),
+            });
+            return Ok(());
+        };
+        pending.changes += 1;
+        let change = Change::upsert(collection.name, record).op(op).version(address.version.map(Version));
+        if op == Op::Touch {
+            pending.touches.insert(touch::key(&change)?, address.version);
+            pending.touched.insert(address.source.clone());
+            return Ok(());
+        }
+        let batch = match pending.objects.entry(collection.name) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(new) => {
+                new.insert(Batch::new(Arc::new(TableSpec::object(collection)?)))
+            }
+        };
+        let meta = Meta {
+            pass: None,
+            overlap: false,
+            received_at: Timestamp::now(),
+            delivery: Some(address.delivery.as_str().into()),
+        };
+        if let Err(reject) = batch.push(&change, meta) {
+            pending.rejects.push(reject);
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, name: &str, pending: Pending, last: u64) -> Result<()> {
+        let (schema, position) = self.open(name).await?.clone();
+        let count = pending.count;
+        let changes = pending.changes;
+        let mut batches = pending.calls.into_batches();
+        batches.extend(pending.objects.into_values());
+        let rejects = pending.rejects;
+        let unparsed = rejects.len() as u64;
+        let mut next = Position {
+            seq: last,
+            delivered: position.delivered + count,
+            rejected: position.rejected + unparsed,
+            changes: position.changes + changes,
+        };
+        let mut progress = vec![(POSITION.to_owned(), json!(next))];
+        for (key, version) in pending.touches {
+            progress.push((key, json!({ "version": version })));
+        }
+        let load = Load {
+            id: format!("calls:{}-{last}", position.seq + 1),
+            request: format!("calls log, frames {} to {last}", position.seq + 1),
+            began: Some(Timestamp::now()),
+            batches,
+            rejects,
+            progress,
+            ..Load::default()
+        };
+        let done = schema.commit(load).await.map_err(|error| error.within("schema", name))?;
+        next.rejected += done.rejected;
+        self.schemas.insert(name.to_owned(), (schema, next));
+        for source in pending.touched {
+            // Nobody listens once the program is about to end; the next run finds the touches by itself.
+            let _ = self.touched.send(source);
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self, name: &str) -> Result<&(Arc<dyn Schema>, Position)> {
+        if !self.schemas.contains_key(name) {
+            let schema = self.warehouse.schema(name).await?;
+            let stored = schema.progress().await?.remove(POSITION).unwrap_or(Value::Null);
+            let position = match stored {
+                Value::Null => Position::default(),
+                stored => serde_json::from_value(stored)
+                    .map_err(|error| Error::unexpected(format!("schema {name}: its position is damaged: {error}")))?,
+            };
+            self.schemas.insert(name.to_owned(), (schema, position));
+        }
+        self.schemas.get(name).ok_or_else(|| Error::unexpected("a schema was opened and is gone"))
+    }
+}
+
+/// What one schema gets from one batch of frames.
+#[derive(Default)]
+struct Pending {
+    calls: CallBatches,
+    count: u64,
+    changes: u64,
+    objects: BTreeMap<&'static str, Batch>,
+    touches: BTreeMap<String, Option<i64>>,
+    touched: BTreeSet<String>,
+    rejects: Vec<Reject>,
+}

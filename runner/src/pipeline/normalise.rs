@@ -1,0 +1,272 @@
+//! One delivery becomes calls, changes and rejected items: pure, the same each time.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use headwater_core::{
+    connector::Connector,
+    error::{Error, Result},
+    event::{self, EventSource, Output, Rejected},
+    object::Change,
+    record::{Fields, Raw, Record},
+    spec::{Call, CallKind},
+};
+use sha2::{Digest, Sha256};
+
+use super::{Filter, pixel_record, validate};
+use crate::{
+    inbox::{DeliveryKind, StoredDelivery},
+    receive::REMOTE,
+};
+
+/// A source, as the pipeline sees it.
+pub struct Source {
+    /// Its name, the schema of its objects.
+    pub name: String,
+    /// Its connector.
+    pub connector: &'static Connector,
+    /// Its webhooks, if the connector has any.
+    pub events: Option<Box<dyn EventSource>>,
+    /// The schema of its calls.
+    pub calls_schema: String,
+    /// What its owner does not want.
+    pub filter: Filter,
+}
+
+/// All sources, by name.
+pub type Sources = HashMap<String, Arc<Source>>;
+
+/// The limits of the Spec.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest call of the tracking API, in bytes.
+    pub call_bytes: usize,
+    /// The most calls in one batch.
+    pub batch_calls: usize,
+}
+
+/// What one item of a delivery became: exactly one of these.
+#[derive(Debug)]
+pub enum Fate {
+    /// A call that consumers may have.
+    Eligible(Box<Call>),
+    /// A change to an object's row.
+    Change(Change),
+    /// It is kept, with the reason, and a payload to map again.
+    Rejected {
+        /// Why.
+        reason: String,
+        /// The JSON as it came, as far as it is any.
+        payload: String,
+    },
+    /// A filter's rule held it back.
+    Filtered(String),
+}
+
+/// What one delivery became, item by item.
+#[derive(Debug, Default)]
+pub struct Normalised {
+    /// The items' places and fates.
+    pub items: Vec<(u32, Fate)>,
+}
+
+/// Makes calls of a delivery. `seq` is its place in the inbox.
+pub fn normalise(stored: &StoredDelivery, source: &Source, limits: Limits, seq: u64) -> Normalised {
+    let mut items = match stored.kind {
+        DeliveryKind::Tracking => tracking(stored, limits, seq),
+        DeliveryKind::Pixel => pixel(stored, limits, seq),
+        DeliveryKind::Webhook | DeliveryKind::Pull => webhook(stored, source),
+    };
+    for (_, fate) in &mut items {
+        if let Fate::Eligible(call) = fate
+            && let Some(rule) = source.filter.apply(call)
+        {
+            *fate = Fate::Filtered(rule.to_owned());
+        }
+    }
+    Normalised { items }
+}
+
+fn webhook(stored: &StoredDelivery, source: &Source) -> Vec<(u32, Fate)> {
+    let (Some(events), Some(webhook)) = (&source.events, source.connector.events.map(|events| events.webhook)) else {
+        let error = Error::config(format!("{} takes no webhooks any more", source.connector.title));
+        return vec![(0, rejected(&error, None, stored))];
+    };
+    let mapped = match webhook.surfaces.iter().find(|surface| surface.path == stored.surface) {
+        Some(surface) => event::map_delivery(source.connector.name, &**events, surface, &stored.delivery),
+        None => {
+            let error = Error::config(format!("the surface {:?} is no longer there", stored.surface));
+            return vec![(0, rejected(&error, None, stored))];
+        }
+    };
+    let mut items: Vec<(u32, Fate)> = mapped
+        .outputs
+        .into_iter()
+        .map(|(index, output)| match output {
+            Output::Call(call) => {
+                let call = timed(call, stored);
+                match validate::reason(&call, 0, usize::MAX) {
+                    Some(reason) => {
+                        let fate = Fate::Rejected { reason: reason.to_owned(), payload: call.to_json() };
+                        (index, fate)
+                    }
+                    None => (index, Fate::Eligible(Box::new(call))),
+                }
+            }
+            Output::Change(change) => (index, Fate::Change(change)),
+        })
+        .collect();
+    items.extend(
+        mapped.rejected.into_iter().map(|Rejected { index, record, error }| (index, rejected(&error, record, stored))),
+    );
+    items
+}
+
+fn rejected(error: &Error, record: Option<Record>, stored: &StoredDelivery) -> Fate {
+    let payload = match record {
+        Some(record) => String::from_utf8_lossy(record.bytes()).into_owned(),
+        None => String::from_utf8_lossy(&stored.delivery.body).into_owned(),
+    };
+    Fate::Rejected { reason: error.to_string(), payload }
+}
+
+fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
+    match pixel_record(&stored.delivery.query) {
+        Ok(record) => vec![(0, one(&record, CallKind::find(&stored.surface), stored, limits, (seq, 0)))],
+        Err(error) => vec![(0, Fate::Rejected { reason: error.to_string(), payload: stored.delivery.query.clone() })],
+    }
+}
+
+fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
+    let whole = match Record::parse(&stored.delivery.body) {
+        Ok(record) => record,
+        Err(error) => return vec![(0, rejected(&error, None, stored))],
+    };
+    match CallKind::find(&stored.surface) {
+        Some(kind) => vec![(0, one(&whole, Some(kind), stored, limits, (seq, 0)))],
+        None => batch(&whole, stored, limits, seq).unwrap_or_else(|error| vec![(0, rejected(&error, None, stored))]),
+    }
+}
+
+fn batch(whole: &Record, stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, Fate)>> {
+    let Some(list) = whole.at("batch")? else { return Err(Error::unexpected("batch is missing")) };
+    let calls = list.items().map_err(|_| Error::unexpected("batch is not an array"))?;
+    let common = Common::of(whole)?;
+    let mut items = Vec::with_capacity(calls.len());
+    for (place, raw) in calls.into_iter().enumerate() {
+        let index = place as u32;
+        let payload = || String::from_utf8_lossy(raw.bytes()).into_owned();
+        if place >= limits.batch_calls {
+            let reason = format!("batch of more than {} calls", limits.batch_calls);
+            items.push((index, Fate::Rejected { reason, payload: payload() }));
+            continue;
+        }
+        let fate = match raw.clone().record() {
+            Some(record) => match common.merged(&record) {
+                Ok(record) => one(&record, None, stored, limits, (seq, index)),
+                Err(error) => Fate::Rejected { reason: error.to_string(), payload: payload() },
+            },
+            None => Fate::Rejected { reason: "a call has to be an object".to_owned(), payload: payload() },
+        };
+        items.push((index, fate));
+    }
+    Ok(items)
+}
+
+/// What the top of a batch says for each of its calls.
+struct Common {
+    context: Option<Fields>,
+    integrations: Option<Fields>,
+    sent_at: Option<Raw>,
+}
+
+impl Common {
+    fn of(whole: &Record) -> Result<Self> {
+        let object = |name: &str| -> Result<Option<Fields>> {
+            whole.part(name)?.map(|record| record.fields()).transpose().map(|found| found.filter(|f| !f.is_empty()))
+        };
+        Ok(Self { context: object("context")?, integrations: object("integrations")?, sent_at: whole.at("sentAt")? })
+    }
+
+    /// The call with what it does not say itself.
+    fn merged(&self, call: &Record) -> Result<Record> {
+        if self.context.is_none() && self.integrations.is_none() && self.sent_at.is_none() {
+            return Ok(call.clone());
+        }
+        let mut members = call.fields()?;
+        if let Some(sent_at) = &self.sent_at
+            && members.get("sentAt").is_none_or(Raw::is_null)
+        {
+            members.set("sentAt", sent_at.clone());
+        }
+        for (name, common) in [("context", &self.context), ("integrations", &self.integrations)] {
+            let Some(common) = common else { continue };
+            let own = members.get(name).filter(|raw| !raw.is_null()).cloned();
+            let mut own = match own.map(Raw::record) {
+                None => Fields::default(),
+                Some(Some(record)) => record.fields()?,
+                // Not an object: validation says so.
+                Some(None) => continue,
+            };
+            for (key, value) in common.iter() {
+                if own.get(key).is_none() {
+                    own.set(key, value.clone());
+                }
+            }
+            members.set(name, own.raw());
+        }
+        Ok(members.record())
+    }
+}
+
+fn one(record: &Record, kind: Option<CallKind>, stored: &StoredDelivery, limits: Limits, at: (u64, u32)) -> Fate {
+    let bytes = record.bytes();
+    let payload = || String::from_utf8_lossy(bytes).into_owned();
+    let mut call = match Call::parse(record, kind) {
+        Ok(call) => call,
+        Err(error) => return Fate::Rejected { reason: error.to_string(), payload: payload() },
+    };
+    if let Some(reason) = validate::reason(&call, bytes.len(), limits.call_bytes) {
+        return Fate::Rejected { reason: reason.to_owned(), payload: payload() };
+    }
+    if call.message_id.is_empty() {
+        call.message_id = made_id(record, stored, at);
+    }
+    address(&mut call, stored);
+    Fate::Eligible(Box::new(timed(call, stored)))
+}
+
+/// The four timestamps: `timestamp = received_at − (sent_at − original_timestamp)`; without `sent_at` the sender's own, without any
+/// our own.
+fn timed(mut call: Call, stored: &StoredDelivery) -> Call {
+    let received = stored.delivery.received_at;
+    call.received_at = Some(received);
+    call.timestamp = Some(match (call.sent_at, call.original_timestamp) {
+        (Some(sent), Some(original)) => received.saturating_sub(sent.duration_since(original)).unwrap_or(original),
+        (_, Some(original)) => original,
+        (_, None) => received,
+    });
+    call
+}
+
+/// The sender's address, where the sender is the user's own device: a browser, a pixel, or one that says so.
+fn address(call: &mut Call, stored: &StoredDelivery) {
+    let direct = call.context.get("direct").is_some_and(|raw| raw.bytes().as_ref() == b"true");
+    let device = direct || stored.kind == DeliveryKind::Pixel || stored.delivery.header("origin").is_some();
+    let Some(remote) = stored.delivery.header(REMOTE).filter(|_| device) else { return };
+    if call.context.get("ip").is_none() && remote.parse::<IpAddr>().is_ok() {
+        call.context.set("ip", Raw::string(remote));
+    }
+    if stored.kind == DeliveryKind::Pixel && call.context.get("userAgent").is_none() {
+        call.context.set_text("userAgent", stored.delivery.header("user-agent"));
+    }
+}
+
+/// The message id of a call that came without: the same each time this delivery is mapped.
+fn made_id(record: &Record, stored: &StoredDelivery, (seq, index): (u64, u32)) -> String {
+    let mut digest = Sha256::new();
+    digest.update(seq.to_le_bytes());
+    digest.update(index.to_le_bytes());
+    digest.update(stored.delivery.received_at.as_nanosecond().to_le_bytes());
+    digest.update(record.bytes());
+    format!("headwater-{}", hex::encode(&digest.finalize()[..16]))
+}

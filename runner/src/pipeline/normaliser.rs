@@ -1,0 +1,182 @@
+//! The normaliser: reads the inbox from its stored position, appends eligible calls to the calls log, and keeps the books. A crash at
+//! any instant repeats a batch whose calls have been cut.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use headwater_core::error::Result;
+use tokio::sync::watch;
+
+use super::{
+    Sources,
+    books::{Books, Entry, RejectedItem, SeenKey, seen_key},
+    frame::{self, Address},
+    normalise::{Fate, Limits, normalise},
+};
+use crate::inbox::{Frame, Inbox, Log, StoredDelivery};
+
+/// Bytes of deliveries that are normalised at once.
+const BATCH: usize = 4 << 20;
+
+/// Turns deliveries into calls.
+pub struct Normaliser {
+    inbox: Arc<dyn Inbox>,
+    calls: Arc<Log>,
+    books: Books,
+    sources: RwLock<Arc<Sources>>,
+    limits: Limits,
+    /// The last frame of the calls log that counts: what loaders may read up to.
+    eligible: watch::Sender<u64>,
+}
+
+impl Normaliser {
+    /// Cuts what a crash left in the calls log beyond the books, and is ready to go on.
+    pub async fn open(inbox: Arc<dyn Inbox>, calls: Arc<Log>, books: Books, limits: Limits) -> Result<Self> {
+        let end = books.position("calls").await?;
+        calls.truncate_after(end).await?;
+        inbox.pin("normaliser", books.position("inbox").await?.max(1));
+        let (eligible, _) = watch::channel(end);
+        Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, eligible })
+    }
+
+    /// Maps deliveries by these sources from now on.
+    pub fn set_sources(&self, sources: Sources) {
+        *self.sources.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(sources);
+    }
+
+    /// The last frame of the calls log that counts, as it moves.
+    pub fn eligible(&self) -> watch::Receiver<u64> {
+        self.eligible.subscribe()
+    }
+
+    /// Works until told to stop. An error of the disk is waited out: nothing is skipped.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        let mut pause = Duration::from_millis(100);
+        while !*stop.borrow() {
+            match self.step(&mut stop).await {
+                Ok(()) => pause = Duration::from_millis(100),
+                Err(error) => {
+                    tracing::error!(%error, "deliveries cannot be normalised; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = stop.changed() => {}
+                    }
+                    pause = (pause * 2).min(Duration::from_secs(30));
+                }
+            }
+        }
+    }
+
+    async fn step(&self, stop: &mut watch::Receiver<bool>) -> Result<()> {
+        let next = self.books.position("inbox").await?.max(1);
+        if self.inbox.committed() < next {
+            tokio::select! {
+                waited = self.inbox.wait_beyond(next - 1) => { waited?; }
+                _ = stop.changed() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_secs(3600)) => { self.books.forget().await?; }
+            }
+            return Ok(());
+        }
+        let batch = self.inbox.read(next, BATCH).await?;
+        let mut entry = Entry { inbox: batch.next, ..Entry::default() };
+        if batch.damaged > 0 {
+            entry.count("", "delivery", "damaged", batch.damaged);
+        }
+        if batch.expired > 0 {
+            entry.count("", "delivery", "expired", batch.expired);
+        }
+        let calls = self.map(batch.frames, &mut entry).await?;
+        let frames = calls.len();
+        entry.calls = match frames {
+            0 => self.books.position("calls").await?,
+            _ => self.calls.append_many(calls).await?,
+        };
+        let (inbox, calls) = (entry.inbox, entry.calls);
+        self.books.commit(entry).await?;
+        self.inbox.pin("normaliser", inbox);
+        self.eligible.send_replace(calls);
+        Ok(())
+    }
+
+    /// The frames of the calls log that these deliveries make; everything else is counted.
+    async fn map(&self, frames: Vec<Frame>, entry: &mut Entry) -> Result<Vec<bytes::Bytes>> {
+        let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let mut made: Vec<(Address, Vec<u8>, Option<SeenKey>)> = Vec::new();
+        for frame in frames {
+            let Ok(stored) = StoredDelivery::decode(&frame.body) else {
+                entry.count("", "delivery", "damaged", 1);
+                continue;
+            };
+            let Some(source) = sources.get(&stored.source) else {
+                entry.count(&stored.source, "delivery", "unrouted", 1);
+                continue;
+            };
+            entry.count(&source.name, "delivery", "normalised", 1);
+            for (index, fate) in normalise(&stored, source, self.limits, frame.seq).items {
+                let mut address = Address {
+                    source: source.name.clone(),
+                    schema: source.calls_schema.clone(),
+                    delivery: format!("{}:{index}", frame.seq),
+                    collection: None,
+                    op: None,
+                    version: None,
+                };
+                match fate {
+                    Fate::Eligible(call) => {
+                        let mut json = Vec::with_capacity(512);
+                        call.write(&mut json);
+                        made.push((address, json, Some(seen_key(&source.name, &call.message_id))));
+                    }
+                    Fate::Change(change) => {
+                        address.schema.clone_from(&source.name);
+                        address.collection = Some(change.collection.to_owned());
+                        address.op = Some(change.op);
+                        address.version = change.version.map(|version| version.0);
+                        made.push((address, change.record.bytes().to_vec(), None));
+                    }
+                    Fate::Filtered(rule) => entry.count(&source.name, "call", &format!("filtered by {rule}"), 1),
+                    Fate::Rejected { reason, payload } => {
+                        entry.count(&source.name, "call", &format!("rejected: {}", label(&reason)), 1);
+                        entry.rejected.push(RejectedItem {
+                            source: source.name.clone(),
+                            delivery: frame.seq,
+                            item: index,
+                            received_at: stored.delivery.received_at,
+                            reason,
+                            payload,
+                        });
+                    }
+                }
+            }
+        }
+        let keys: Vec<SeenKey> = made.iter().filter_map(|(_, _, key)| *key).collect();
+        let mut known = self.books.seen(keys).await?.into_iter();
+        let mut here = HashSet::new();
+        let mut calls = Vec::with_capacity(made.len());
+        for (address, json, key) in made {
+            match key {
+                Some(key) => {
+                    if known.next().unwrap_or(false) || !here.insert(key) {
+                        entry.count(&address.source, "call", "duplicate", 1);
+                        continue;
+                    }
+                    entry.seen.push(key);
+                    entry.count(&address.source, "call", "eligible", 1);
+                }
+                None => entry.count(&address.source, "change", "eligible", 1),
+            }
+            calls.push(frame::encode(&address, &json)?);
+        }
+        Ok(calls)
+    }
+}
+
+/// A reason as it is counted: what stands in it of one delivery is left out, so that counts stay few.
+fn label(reason: &str) -> String {
+    let cut = reason.find(['"', '`', '{']).unwrap_or(reason.len());
+    let text: String = reason[..cut].chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
+    text.trim().trim_end_matches(':').to_owned()
+}

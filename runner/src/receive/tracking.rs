@@ -1,0 +1,158 @@
+//! The Segment-compatible tracking API: one call, or a batch of them, with a write key.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use headwater_core::{event::Delivery, record::Record};
+use http::{Method, StatusCode, header};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{BodyError, Connection, Receiver, Route, Routes, answer, kept_headers, read_body};
+use crate::inbox::{DeliveryKind, StoredDelivery};
+
+/// What libraries post to: the calls, and the first letters that the browser library uses.
+const CALLS: [(&str, &str); 16] = [
+    ("identify", "identify"),
+    ("track", "track"),
+    ("page", "page"),
+    ("screen", "screen"),
+    ("group", "group"),
+    ("alias", "alias"),
+    ("batch", "batch"),
+    ("import", "batch"),
+    ("i", "identify"),
+    ("t", "track"),
+    ("p", "page"),
+    ("s", "screen"),
+    ("g", "group"),
+    ("a", "alias"),
+    ("b", "batch"),
+    ("m", "metrics"),
+];
+
+pub(super) fn routes() -> Router<Arc<Receiver>> {
+    Router::new()
+        .route("/v1/{call}", post(take))
+        .route("/v1/{call}/", post(take))
+        .route("/m", post(|| async { answer(StatusCode::OK, "") }))
+        .route("/v1/projects/{key}/settings", get(settings))
+}
+
+async fn take(
+    State(receiver): State<Arc<Receiver>>,
+    connection: Connection,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some((_, call)) = CALLS.iter().find(|(known, _)| *known == name) else {
+        return receiver.refuse(StatusCode::NOT_FOUND, &format!("/v1/{name} is no call of the tracking API"));
+    };
+    // The browser library's own metrics: taken and dropped, as it expects.
+    if *call == "metrics" {
+        return answer(StatusCode::OK, "");
+    }
+    let settings = &receiver.settings;
+    let limit = if *call == "batch" { settings.max_batch_bytes } else { settings.max_call_bytes };
+    let body = match read_body(&headers, body, limit).await {
+        Ok(body) => body,
+        Err(error @ BodyError::TooLarge(_)) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
+        Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
+    };
+    let record = match Record::parse(&body) {
+        Ok(record) => record,
+        Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &format!("invalid JSON: {}", error.message())),
+    };
+    let routes = receiver.routes();
+    let route = match find(&routes, &headers, &record) {
+        Ok(route) => route,
+        Err(why) => return receiver.refuse(StatusCode::UNAUTHORIZED, why),
+    };
+    let mut kept = kept_headers(&headers, receiver.remote(&headers, connection.0));
+    kept.remove(header::AUTHORIZATION);
+    let delivery = StoredDelivery {
+        source: route.source.clone(),
+        connector: Some(route.connector.name.to_owned()),
+        surface: (*call).to_owned(),
+        kind: DeliveryKind::Tracking,
+        verified: "write key".to_owned(),
+        delivery: Delivery {
+            received_at: Timestamp::now(),
+            method: Method::POST,
+            path_tail: String::new(),
+            query: String::new(),
+            headers: kept,
+            body,
+            url: String::new(),
+            lookups: Vec::new(),
+        },
+    };
+    match receiver.keep(&delivery).await {
+        Ok(()) => answer(StatusCode::OK, ""),
+        Err(response) => response,
+    }
+}
+
+/// The source whose write key the request carries: as Basic user name, or as `writeKey` in the body.
+fn find<'r>(routes: &'r Routes, headers: &HeaderMap, record: &Record) -> Result<&'r Arc<Route>, &'static str> {
+    const HOW: &str = "no write key: send it as the user name of HTTP Basic, or as writeKey in the body";
+    const WRONG: &str = "unknown write key: headwater sources shows the right one";
+    let basic = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let encoded = value.to_str().ok()?.strip_prefix("Basic ")?;
+        let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+        // Old clients leave the colon out.
+        Some(decoded.split_once(':').map_or(decoded.clone(), |(user, _)| user.to_owned()))
+    });
+    if let Some(key) = basic.filter(|key| !key.is_empty()) {
+        return routes.by_write_key.get(&key).ok_or(WRONG);
+    }
+    match record.text("writeKey") {
+        Ok(Some(key)) => routes.by_write_key.get(&key).ok_or(WRONG),
+        _ => Err(HOW),
+    }
+}
+
+/// What analytics.js asks for before anything else: everything goes to us, nothing is bundled.
+async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+    if !receiver.routes().by_write_key.contains_key(&key) {
+        return receiver.refuse(StatusCode::NOT_FOUND, "unknown write key");
+    }
+    let host = receiver
+        .settings
+        .public_url
+        .as_deref()
+        .and_then(|url| url.split_once("://"))
+        .map(|(_, host)| host.trim_end_matches('/').to_owned())
+        .or_else(|| Some(headers.get(header::HOST)?.to_str().ok()?.to_owned()))
+        .unwrap_or_default();
+    let settings = json!({
+        "integrations": {
+            "Segment.io": {
+                "apiKey": key,
+                "apiHost": format!("{host}/v1"),
+                "unbundledIntegrations": [],
+                "addBundledMetadata": true,
+                "versionSettings": { "version": "4.4.7", "componentTypes": ["browser"] }
+            }
+        },
+        "plan": { "track": {}, "identify": {}, "group": {} },
+        "edgeFunction": {},
+        "analyticsNextEnabled": true,
+        "middlewareSettings": {},
+        "enabledMiddleware": {},
+        "metrics": { "sampleRate": 0 },
+        "legacyVideoPluginsEnabled": false,
+        "remotePlugins": []
+    });
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=60")], settings.to_string())
+        .into_response()
+}

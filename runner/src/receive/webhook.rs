@@ -1,0 +1,152 @@
+//! Webhooks: `/webhooks/{source}/{webhook_key}[/{surface}…]`. The path alone chooses the surface; its signature decides.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use headwater_core::event::{Delivery, Reply, Surface};
+use http::{HeaderValue, Method, StatusCode, header};
+use jiff::Timestamp;
+use subtle::ConstantTimeEq;
+
+use super::{BodyError, Connection, Receiver, Route, answer, kept_headers, read_body};
+use crate::inbox::{DeliveryKind, StoredDelivery};
+
+/// The largest echo of a challenge, in bytes.
+const ECHO: usize = 1024;
+
+pub(super) fn routes() -> Router<Arc<Receiver>> {
+    Router::new()
+        .route("/webhooks/{source}/{key}", any(bare))
+        .route("/webhooks/{source}/{key}/", any(bare))
+        .route("/webhooks/{source}/{key}/{*tail}", any(tailed))
+}
+
+async fn bare(
+    receiver: State<Arc<Receiver>>,
+    connection: Connection,
+    Path((source, key)): Path<(String, String)>,
+    query: RawQuery,
+    method: Method,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    take(receiver, connection, (source, key, String::new()), query, method, headers, body).await
+}
+
+async fn tailed(
+    receiver: State<Arc<Receiver>>,
+    connection: Connection,
+    Path(path): Path<(String, String, String)>,
+    query: RawQuery,
+    method: Method,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    take(receiver, connection, path, query, method, headers, body).await
+}
+
+async fn take(
+    State(receiver): State<Arc<Receiver>>,
+    connection: Connection,
+    (source, key, tail): (String, String, String),
+    RawQuery(query): RawQuery,
+    method: Method,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let routes = receiver.routes();
+    let Some(route) = routes.by_source.get(&source).filter(|route| opens(route, &key)) else {
+        return receiver.refuse(StatusCode::NOT_FOUND, "no such webhook: headwater sources shows its address");
+    };
+    let (Some(events), Some(webhook)) = (&route.events, route.connector.events.map(|events| events.webhook)) else {
+        let why = format!("{} takes no webhooks: send Spec calls with the write key", route.connector.title);
+        return receiver.refuse(StatusCode::NOT_FOUND, &why);
+    };
+    let Some(surface) = choose(webhook.surfaces, &tail) else {
+        return receiver.refuse(StatusCode::NOT_FOUND, "this webhook has no such surface: see its page in the docs");
+    };
+    if method == Method::HEAD {
+        return reply(Reply::OK);
+    }
+    if !matches!(method, Method::POST | Method::GET | Method::PUT) {
+        return receiver.refuse(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
+    }
+    let body = match read_body(&headers, body, receiver.settings.max_webhook_bytes).await {
+        Ok(body) => body,
+        Err(error @ BodyError::TooLarge(_)) => return receiver.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.message()),
+        Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
+    };
+    let now = Timestamp::now();
+    let path = if surface.path.is_empty() { String::new() } else { format!("/{}", surface.path) };
+    let base = receiver.settings.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
+    let mut delivery = Delivery {
+        received_at: now,
+        method,
+        path_tail: tail[surface.path.len()..].trim_start_matches('/').to_owned(),
+        query: query.unwrap_or_default(),
+        headers: kept_headers(&headers, receiver.remote(&headers, connection.0)),
+        body,
+        url: format!("{base}/webhooks/{source}/{key}{path}"),
+        lookups: Vec::new(),
+    };
+    if let Some(handshake) = events.handshake(&delivery) {
+        receiver.counts.handshakes.fetch_add(1, Ordering::Relaxed);
+        return reply(handshake.reply);
+    }
+    let proven = surface.signature.verify(&delivery, &events.secrets(surface), now);
+    surface.signature.redact(&mut delivery, &events.secrets(surface));
+    // The key in the address is a secret too: nothing that is kept needs it.
+    delivery.url = format!("{base}/webhooks/{source}/[key]{path}");
+    let mut stored = StoredDelivery {
+        source: route.source.clone(),
+        connector: Some(route.connector.name.to_owned()),
+        surface: surface.path.to_owned(),
+        kind: DeliveryKind::Webhook,
+        verified: "signature".to_owned(),
+        delivery,
+    };
+    if let Err(error) = proven {
+        stored.verified = format!("refused: {}", error.message());
+        receiver.counts.quarantined.fetch_add(1, Ordering::Relaxed);
+        // Kept apart so that a wrong secret costs nothing; if that place is full, the refusal still stands.
+        if let Err(full) = receiver.quarantine.put(stored.encode().into()).await {
+            tracing::warn!(source, %full, "a refused delivery could not be kept in quarantine");
+        }
+        tracing::warn!(source, surface = surface.path, %error, "a delivery was refused");
+        return answer(StatusCode::UNAUTHORIZED, error.message());
+    }
+    match receiver.keep(&stored).await {
+        Ok(()) => reply(events.reply(&stored.delivery)),
+        Err(response) => response,
+    }
+}
+
+/// Whether the key in the URL is one of the source's, compared in constant time.
+fn opens(route: &Route, key: &str) -> bool {
+    route.webhook_keys.iter().fold(false, |open, known| open | bool::from(known.as_bytes().ct_eq(key.as_bytes())))
+}
+
+/// The surface with the longest path that the tail begins with.
+fn choose(surfaces: &'static [Surface], tail: &str) -> Option<&'static Surface> {
+    surfaces
+        .iter()
+        .filter(|surface| {
+            tail.strip_prefix(surface.path).is_some_and(|rest| surface.path.is_empty() || rest.is_empty() || rest.starts_with('/'))
+        })
+        .max_by_key(|surface| surface.path.len())
+}
+
+fn reply(reply: Reply) -> Response {
+    let body = reply.body.slice(..reply.body.len().min(ECHO));
+    let mut response = (reply.status, body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

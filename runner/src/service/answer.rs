@@ -1,0 +1,102 @@
+//! What commands ask for, done: the same whether they run in this process or reach it over the socket.
+
+use std::sync::Arc;
+
+use headwater_core::{
+    error::{Error, Result},
+    http::{Client, Options},
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    Service,
+    control::{Ask, Say, Teller},
+};
+
+impl Service {
+    /// Does what is asked; `tell` hears how it goes.
+    pub async fn answer(self: &Arc<Self>, ask: Ask, tell: mpsc::UnboundedSender<Say>) -> Result<Value> {
+        match ask {
+            Ask::Sync { source, collections, full, accept_deletes } => {
+                let mut job = self.job(self.source(&source)?).await?;
+                if !collections.is_empty() {
+                    job.collections = collections;
+                }
+                job.full = full;
+                job.accept_deletes = accept_deletes;
+                let report = self.sync(job, Arc::new(Teller(tell))).await?;
+                Ok(serde_json::to_value(&report)?)
+            }
+            Ask::Check { source } => Ok(serde_json::to_value(self.check(self.source(&source)?).await?)?),
+            Ask::Discover { source } => self.discover(&source).await,
+            Ask::Sources => self.list().await,
+            Ask::Runs { source, limit } => {
+                if let Some(name) = &source {
+                    self.source(name)?;
+                }
+                Ok(serde_json::to_value(self.state.runs(source.as_deref(), limit).await?)?)
+            }
+        }
+    }
+
+    /// The collections that this account has, its own objects and fields included.
+    async fn discover(&self, name: &str) -> Result<Value> {
+        let source = self.source(name)?;
+        let account = self.check(source).await?;
+        let connector = source.connector()?;
+        let objects = connector
+            .objects
+            .as_ref()
+            .ok_or_else(|| Error::config(format!("{} has no objects; its events arrive by themselves", connector.title)))?;
+        let opened = (objects.open)(self.settings(source))?;
+        let options = Options {
+            vault: Some(self.vault.clone()),
+            vault_key: source.name.clone(),
+            base_url: source.base_url.clone(),
+            ..Options::default()
+        };
+        let client = Client::new(opened.api(&account)?, options)?;
+        let collections = opened.catalog(&client, objects.collections).await?;
+        Ok(json!({
+            "account": account,
+            "collections": collections.iter().map(crate::cli::catalog::collection).collect::<Vec<_>>(),
+        }))
+    }
+
+    /// Every source, how it is reached, and how its latest run went.
+    async fn list(&self) -> Result<Value> {
+        let listen = self.config.receive.listen;
+        let base = match &self.config.receive.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{listen}"),
+        };
+        let mut all = Vec::new();
+        for source in self.sources.values() {
+            let connector = source.connector()?;
+            let keys = self.keys(source).await?;
+            let last = self.state.runs(Some(&source.name), 1).await?.pop();
+            let webhooks: Vec<String> = connector
+                .events
+                .iter()
+                .flat_map(|events| events.webhook.surfaces)
+                .filter_map(|surface| {
+                    let key = keys.webhook.first()?;
+                    let path = if surface.path.is_empty() { String::new() } else { format!("/{}", surface.path) };
+                    Some(format!("{base}/webhooks/{}/{key}{path}", source.name))
+                })
+                .collect();
+            all.push(json!({
+                "name": source.name,
+                "connector": connector.name,
+                "enabled": source.enabled,
+                "schedule": source.schedule,
+                "write_key": keys.write.first(),
+                "webhooks": webhooks,
+                "calls_schema": source.calls_schema()?,
+                "last_run": last.map(|run| json!({ "ended": run.ended, "ending": run.ending })),
+            }));
+        }
+        Ok(Value::Array(all))
+    }
+}

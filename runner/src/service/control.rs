@@ -1,0 +1,198 @@
+//! The control socket: other commands reach the process that owns the data folder over `data_dir/headwater.sock` (0600). One JSON
+//! line asks, JSON lines answer, the last one is the result.
+
+use std::{path::Path, sync::Arc};
+
+use headwater_core::error::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::mpsc,
+};
+
+use super::{Service, lock::socket};
+use crate::sync::{Observer, Outcome};
+
+/// The longest request, in bytes.
+const REQUEST: u64 = 1 << 20;
+
+/// What a command asks of the owner of the data folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// Run a source now.
+    Sync {
+        /// Which.
+        source: String,
+        /// Only these collections.
+        collections: Vec<String>,
+        /// Forget the progress.
+        full: bool,
+        /// Let sweeps delete.
+        accept_deletes: bool,
+    },
+    /// Are the credentials good?
+    Check {
+        /// Of which source.
+        source: String,
+    },
+    /// What can be read?
+    Discover {
+        /// From which source.
+        source: String,
+    },
+    /// Which sources are there, and how are they reached?
+    Sources,
+    /// How did the latest runs go?
+    Runs {
+        /// Of which source.
+        source: Option<String>,
+        /// How many.
+        limit: usize,
+    },
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum Say {
+    /// The collections of a run are known.
+    Started {
+        /// Their names.
+        collections: Vec<String>,
+    },
+    /// A page of a collection is in the warehouse.
+    Page {
+        /// Which.
+        collection: String,
+        /// Records so far.
+        records: u64,
+        /// Whether the collection has ended.
+        ended: bool,
+        /// Why it ended early.
+        error: Option<String>,
+    },
+    /// The result: nothing follows.
+    Done {
+        /// It.
+        result: Value,
+    },
+    /// It failed: nothing follows.
+    Failed {
+        /// The error's kind.
+        kind: String,
+        /// One line.
+        error: String,
+    },
+}
+
+/// Tells a run's progress to whoever reads the other end.
+pub struct Teller(pub mpsc::UnboundedSender<Say>);
+
+impl Observer for Teller {
+    fn started(&self, _: &str, collections: &[&str]) {
+        let collections = collections.iter().map(|name| (*name).to_owned()).collect();
+        // Nobody is listening any more: the run goes on without them.
+        let _ = self.0.send(Say::Started { collections });
+    }
+
+    fn page(&self, _: &str, collection: &str, so_far: &Outcome) {
+        let records = so_far.records;
+        let _ = self.0.send(Say::Page { collection: collection.to_owned(), records, ended: false, error: None });
+    }
+
+    fn ended(&self, _: &str, collection: &str, outcome: &Outcome) {
+        let (records, error) = (outcome.records, outcome.error.clone());
+        let _ = self.0.send(Say::Page { collection: collection.to_owned(), records, ended: true, error });
+    }
+}
+
+/// Answers until the service stops.
+pub async fn listen(service: Arc<Service>) {
+    let path = socket(&service.config.data_dir);
+    // Left behind by a process that was killed: the lock says that it is gone.
+    let _ = std::fs::remove_file(&path);
+    let listener = match bind(&path) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "other commands cannot reach this process");
+            return;
+        }
+    };
+    let mut stop = service.stopping();
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let service = service.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = serve(&service, stream).await {
+                        tracing::debug!(%error, "a command went away");
+                    }
+                });
+            }
+        }
+    }
+    let _ = std::fs::remove_file(&path);
+}
+
+fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+async fn serve(service: &Arc<Service>, stream: UnixStream) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(REQUEST)).read_line(&mut line).await?;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let asked: Result<Ask> = serde_json::from_str(&line).map_err(|error| Error::config(format!("not a request: {error}")));
+    let service = service.clone();
+    tokio::spawn(async move {
+        let done = match asked {
+            Ok(ask) => service.answer(ask, tell.clone()).await,
+            Err(error) => Err(error),
+        };
+        let _ = tell.send(match done {
+            Ok(result) => Say::Done { result },
+            Err(error) => Say::Failed { kind: error.kind().name().to_owned(), error: error.to_string() },
+        });
+    });
+    while let Some(say) = told.recv().await {
+        let mut line = serde_json::to_vec(&say)?;
+        line.push(b'\n');
+        write.write_all(&line).await?;
+    }
+    Ok(())
+}
+
+/// Asks the process that owns the data folder, if one does. `hear` gets what is said before the result.
+pub async fn ask(folder: &Path, ask: &Ask, hear: &mut dyn FnMut(Say)) -> Result<Option<Value>> {
+    let Ok(stream) = UnixStream::connect(socket(folder)).await else { return Ok(None) };
+    let gone = |error: std::io::Error| Error::transient(format!("the running headwater went away: {error}"));
+    let (read, mut write) = stream.into_split();
+    let mut line = serde_json::to_vec(ask)?;
+    line.push(b'\n');
+    write.write_all(&line).await.map_err(gone)?;
+    let mut lines = BufReader::new(read).lines();
+    while let Some(line) = lines.next_line().await.map_err(gone)? {
+        match serde_json::from_str(&line)? {
+            Say::Done { result } => return Ok(Some(result)),
+            Say::Failed { kind, error } => return Err(Error::new(kind_named(&kind), error)),
+            say => hear(say),
+        }
+    }
+    Err(Error::transient("the running headwater ended before it answered"))
+}
+
+fn kind_named(name: &str) -> Kind {
+    [Kind::Config, Kind::Auth, Kind::Forbidden, Kind::RateLimited, Kind::Transient, Kind::Expired, Kind::Unsigned]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .unwrap_or(Kind::Unexpected)
+}

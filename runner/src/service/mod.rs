@@ -1,0 +1,302 @@
+//! The service: everything that one data folder needs, put together. One process owns the folder at a time.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use headwater_core::{
+    auth::Vault,
+    error::{Error, Result},
+    http::{Client, Options},
+    object::Account,
+};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    config::{Config, SourceSettings, WarehouseSettings},
+    inbox::{DiskFiles, Keep, Log, Options as LogOptions},
+    pipeline::{
+        Filter, Source,
+        books::Books,
+        loader::Loader,
+        normaliser::Normaliser,
+    },
+    receive::{Receiver, Route, Routes},
+    state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
+    sync::{Bounds, Job, Observer, Report, Tools, sync},
+    warehouse::{Warehouse, sqlite::SqliteWarehouse},
+};
+
+mod answer;
+pub mod control;
+mod lock;
+mod run;
+
+pub use lock::Lock;
+
+/// Refused deliveries that are kept, in bytes: never the inbox's space.
+const QUARANTINE: u64 = 64 << 20;
+
+/// Everything that one data folder needs.
+pub struct Service {
+    /// The configuration that it was opened with.
+    pub config: Config,
+    /// Sources of the file and of the state, by name.
+    pub sources: BTreeMap<String, SourceSettings>,
+    /// Keys, accounts, tokens, runs.
+    pub state: Arc<dyn State>,
+    vault: Arc<dyn Vault>,
+    /// Where tables go.
+    pub warehouse: Arc<dyn Warehouse>,
+    /// One run of a source at a time.
+    busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Becomes true when the program is about to end.
+    stop: watch::Sender<bool>,
+    _lock: Lock,
+}
+
+/// The parts of the events' way, open.
+pub struct Events {
+    /// Takes requests.
+    pub receiver: Arc<Receiver>,
+    /// Makes calls of deliveries.
+    pub normaliser: Arc<Normaliser>,
+    /// Makes rows of calls; taken once it runs.
+    pub loader: Option<Loader>,
+    /// What has been received.
+    pub inbox: Arc<Log>,
+    /// What has been made of it.
+    pub calls: Arc<Log>,
+    /// The counts.
+    pub books: Books,
+    /// Sources whose touched rows have to be fetched.
+    pub touched: mpsc::UnboundedReceiver<String>,
+}
+
+/// Where the embedded warehouse's files are.
+pub fn warehouse_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("warehouse")
+}
+
+impl Service {
+    /// Takes the data folder and opens what is in it.
+    pub async fn open(config: Config) -> Result<Self> {
+        let folder = &config.data_dir;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::config(format!("data_dir {}: {error}", folder.display())))?;
+        let lock = Lock::take(folder)?;
+        let sealer = Sealer::open(&Sealer::default_file()?)?;
+        let state = Arc::new(SqliteState::open(&folder.join("state.db"), sealer)?);
+        let warehouse: Arc<dyn Warehouse> = match config.warehouse {
+            WarehouseSettings::Sqlite {} => Arc::new(SqliteWarehouse::open(warehouse_folder(folder))?),
+        };
+        let mut sources: BTreeMap<String, SourceSettings> =
+            config.source.iter().map(|source| (source.name.clone(), source.clone())).collect();
+        for value in state.sources().await? {
+            let source: SourceSettings = serde_json::from_value(value)
+                .map_err(|error| Error::config(format!("a source of the state cannot be read: {error}")))?;
+            // The file wins: it is what the owner can see.
+            sources.entry(source.name.clone()).or_insert(source);
+        }
+        let (stop, _) = watch::channel(false);
+        Ok(Self {
+            config,
+            sources,
+            vault: state.clone(),
+            state,
+            warehouse,
+            busy: Mutex::default(),
+            stop,
+            _lock: lock,
+        })
+    }
+
+    /// Becomes true when the program is about to end.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Ends everything at the next safe point.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// The source of that name.
+    pub fn source(&self, name: &str) -> Result<&SourceSettings> {
+        match self.sources.get(name) {
+            Some(source) => Ok(source),
+            None => self.config.find(name),
+        }
+    }
+
+    /// What a run of this source is asked to do, before anything is narrowed down.
+    pub async fn job(&self, source: &SourceSettings) -> Result<Job> {
+        Ok(Job {
+            source: source.name.clone(),
+            connector: source.connector()?,
+            settings: self.settings(source),
+            account: self.state.account(&source.name).await?,
+            base_url: source.base_url.clone(),
+            start_date: source.start()?,
+            collections: source.collections.clone(),
+            exclude: source.exclude.clone(),
+            full: false,
+            touched_only: false,
+            accept_deletes: false,
+        })
+    }
+
+    /// The source's settings, completed by the OAuth app of its connector where they leave it out.
+    fn settings(&self, source: &SourceSettings) -> Value {
+        let mut settings = source.settings.clone();
+        if let (Some(app), Some(members)) = (self.config.oauth.get(&source.connector), settings.as_object_mut()) {
+            members.entry("client_id").or_insert_with(|| app.client_id.clone().into());
+            if let Some(secret) = &app.client_secret {
+                members.entry("client_secret").or_insert_with(|| secret.expose().into());
+            }
+        }
+        settings
+    }
+
+    /// Runs a job, unless the source has one under way.
+    pub async fn sync(&self, job: Job, observer: Arc<dyn Observer>) -> Result<Report> {
+        let turn = {
+            let mut busy = self.busy.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            busy.entry(job.source.clone()).or_default().clone()
+        };
+        let Ok(_turn) = turn.try_lock() else {
+            return Err(Error::transient(format!("source {} is being synced already", job.source)));
+        };
+        let tools = Tools {
+            warehouse: self.warehouse.clone(),
+            vault: Some(self.vault.clone()),
+            observer,
+            stop: self.stopping(),
+            bounds: Bounds::default(),
+        };
+        let report = sync(&job, &tools).await;
+        if report.account != job.account && !report.account.id.is_empty() {
+            self.state.set_account(&job.source, &report.account).await?;
+        }
+        // A run that only looked for touched rows and found none is not worth a line.
+        if !(job.touched_only && report.collections.is_empty() && report.error.is_none()) {
+            self.state
+                .add_run(&Run {
+                    id: report.run.clone(),
+                    source: report.source.clone(),
+                    began: report.began,
+                    ended: report.ended,
+                    ending: report.ending.name().to_owned(),
+                    report: serde_json::to_value(&report)?,
+                })
+                .await?;
+        }
+        Ok(report)
+    }
+
+    /// Asks the vendor whether the credentials are good; returns the account that they open.
+    pub async fn check(&self, source: &SourceSettings) -> Result<Account> {
+        let within = |error: Error| error.within("source", &source.name);
+        let connector = source.connector().map_err(within)?;
+        let Some(objects) = &connector.objects else {
+            return Ok(Account { title: format!("{} only receives", connector.title), ..Account::default() });
+        };
+        let settings = self.settings(source);
+        let opened = (objects.open)(settings).map_err(within)?;
+        let stored = self.state.account(&source.name).await?;
+        let options = Options {
+            vault: Some(self.vault.clone()),
+            vault_key: source.name.clone(),
+            base_url: source.base_url.clone(),
+            ..Options::default()
+        };
+        let client = Client::new(opened.api(&stored).map_err(within)?, options).map_err(within)?;
+        let account = opened.check(&client).await.map_err(within)?;
+        if account != stored {
+            self.state.set_account(&source.name, &account).await?;
+        }
+        Ok(account)
+    }
+
+    /// The keys that let deliveries to a source in: the file's, or those that were made for it.
+    pub async fn keys(&self, source: &SourceSettings) -> Result<Keys> {
+        let mut keys = self.state.keys(&source.name).await?;
+        if let Some(key) = &source.write_key {
+            keys.write = vec![key.clone()];
+        }
+        if let Some(key) = &source.webhook_key {
+            keys.webhook = vec![key.expose().to_owned()];
+        }
+        Ok(keys)
+    }
+
+    /// Opens the events' way: inbox, normaliser, calls log, loader.
+    pub async fn events(&self) -> Result<Events> {
+        let folder = &self.config.data_dir;
+        let files = Arc::new(DiskFiles);
+        let inbox = Arc::new(Log::open(files.clone(), folder.join("inbox"), LogOptions::default()).await?);
+        let calls = Arc::new(Log::open(files.clone(), folder.join("calls"), LogOptions::default()).await?);
+        let keep = Keep { bytes: QUARANTINE, ..Keep::default() };
+        let quarantine = LogOptions { segment: QUARANTINE / 8, keep, ..LogOptions::default() };
+        let quarantine = Arc::new(Log::open(files, folder.join("quarantine"), quarantine).await?);
+        let books = Books::open(&folder.join("books.db"))?;
+        let receiver = Arc::new(Receiver::new(inbox.clone(), quarantine, self.config.receive.clone()));
+        let limits = crate::pipeline::Limits {
+            call_bytes: self.config.receive.max_call_bytes,
+            batch_calls: self.config.receive.max_batch_calls,
+        };
+        let normaliser = Normaliser::open(inbox.clone(), calls.clone(), books.clone(), limits).await?;
+        let mut routes = Vec::new();
+        let mut mapped = HashMap::new();
+        let mut connectors = HashMap::new();
+        for source in self.sources.values().filter(|source| source.enabled) {
+            let connector = source.connector()?;
+            let open = || connector.events.map(|events| (events.open)(self.settings(source))).transpose();
+            let within = |error: Error| error.within("source", &source.name);
+            let keys = self.keys(source).await?;
+            routes.push(Route {
+                source: source.name.clone(),
+                connector,
+                events: open().map_err(within)?,
+                write_keys: keys.write,
+                webhook_keys: keys.webhook,
+            });
+            connectors.insert(source.name.clone(), connector.name);
+            mapped.insert(
+                source.name.clone(),
+                Arc::new(Source {
+                    name: source.name.clone(),
+                    connector,
+                    events: open().map_err(within)?,
+                    calls_schema: source.calls_schema()?,
+                    filter: Filter::new(&source.block, &source.hash, &source.drop),
+                }),
+            );
+        }
+        receiver.set_routes(Routes::new(routes));
+        normaliser.set_sources(mapped);
+        let (touch, touched) = mpsc::unbounded_channel();
+        let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
+        Ok(Events {
+            receiver,
+            normaliser: Arc::new(normaliser),
+            loader: Some(loader),
+            inbox,
+            calls,
+            books,
+            touched,
+        })
+    }
+}
+
+impl Events {
+    /// Whether everything received has become rows.
+    pub async fn is_drained(&self) -> Result<bool> {
+        let normalised = self.books.position("inbox").await?;
+        let (calls, loaded) = (self.books.position("calls").await?, self.books.position("loaded").await?);
+        Ok(normalised > self.inbox.committed() && loaded >= calls)
+    }
+}

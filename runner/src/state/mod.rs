@@ -1,0 +1,83 @@
+//! State: what Headwater remembers beside the warehouse and the logs — keys, accounts, tokens, runs, fire times, and the sources
+//! that were not written into the file.
+
+use async_trait::async_trait;
+use headwater_core::{auth::Vault, error::Result, object::Account};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub mod seal;
+pub mod sqlite;
+
+/// Where state is kept. It is also the vault: tokens are sealed, and on disk before they are used.
+#[async_trait]
+pub trait State: Vault {
+    /// The keys of a source; they are made the first time.
+    async fn keys(&self, source: &str) -> Result<Keys>;
+
+    /// Gives a source a new key of this kind; the old one stays good until `until`.
+    async fn rotate(&self, source: &str, kind: KeyKind, until: Timestamp) -> Result<Keys>;
+
+    /// The account that a source's credentials opened last time; the empty one at first.
+    async fn account(&self, source: &str) -> Result<Account>;
+
+    /// Remembers it.
+    async fn set_account(&self, source: &str, account: &Account) -> Result<()>;
+
+    /// The moment that a source's latest scheduled run was for.
+    async fn fired(&self, source: &str) -> Result<Option<Timestamp>>;
+
+    /// Remembers it; on disk before the run begins, so that no moment is run twice.
+    async fn set_fired(&self, source: &str, moment: Timestamp) -> Result<()>;
+
+    /// Keeps a run's report, and no more than the latest thousand of its source.
+    async fn add_run(&self, run: &Run) -> Result<()>;
+
+    /// The latest runs, of one source or of all, newest first.
+    async fn runs(&self, source: Option<&str>, limit: usize) -> Result<Vec<Run>>;
+
+    /// Sources that are not in the file, as the file would have them; their settings were sealed.
+    async fn sources(&self) -> Result<Vec<Value>>;
+
+    /// Keeps a source that is not in the file, in place of one of its name.
+    async fn set_source(&self, name: &str, source: &Value) -> Result<()>;
+
+    /// Forgets it. Its tables stay.
+    async fn remove_source(&self, name: &str) -> Result<()>;
+}
+
+/// What deliveries to a source are let in by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Public: libraries send with it. The newest first; older ones while they are still good.
+    pub write: Vec<String>,
+    /// Secret: it stands in the webhook's URL.
+    pub webhook: Vec<String>,
+}
+
+/// Which of a source's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// The public one.
+    Write,
+    /// The secret one.
+    Webhook,
+}
+
+/// One run of one source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// The source.
+    pub source: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// `success`, `partial`, `failure`, `paused`, `stopped`.
+    pub ending: String,
+    /// The whole report.
+    pub report: Value,
+}
