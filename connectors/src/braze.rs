@@ -4,8 +4,6 @@ mod calls;
 
 use headwater_core::{event::title_case, prelude::*};
 
-use crate::take_fields;
-
 /// The registry's line.
 pub const CONNECTOR: Connector = Connector::new(
     "braze",
@@ -22,7 +20,7 @@ pub const CONNECTOR: Connector = Connector::new(
 #[serde(deny_unknown_fields)]
 pub struct Braze {
     /// The bearer token that was given when the Current was made; two while it is being changed, the newer first.
-    /// Braze signs nothing; without a token the webhook is closed. Braze's own Segment Current needs none.
+    /// Braze signs nothing: without a token only the secret webhook key in the address lets a delivery in.
     #[serde(default)]
     token: Secrets,
 }
@@ -30,7 +28,10 @@ pub struct Braze {
 static WEBHOOK: Webhook = Webhook {
     surfaces: &[Surface {
         path: "",
-        signature: Signature::Token { at: Place::Header(&["Authorization"]), prefix: "Bearer " },
+        signature: Signature::Optional {
+            one: &Signature::BEARER,
+            why: "Braze signs nothing, and its bearer token is a choice of the Current's",
+        },
         // Some deliveries are that object as the only item of an array.
         items: Items::Json("events|0.events"),
     }],
@@ -49,8 +50,8 @@ impl EventSource for Braze {
         let event = &item.record;
         let native: String = event.get("event_type")?;
         let mut rest = item.fields()?;
-        let mut properties = take_fields(&mut rest, "properties");
-        let mut user = take_fields(&mut rest, "user");
+        let mut properties = rest.take_fields("properties");
+        let mut user = rest.take_fields("user");
         for (theirs, ours) in NAMES {
             properties.rename(theirs, ours);
         }

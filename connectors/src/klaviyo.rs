@@ -12,7 +12,6 @@ mod calls;
 
 use headwater_core::{event::title_case, prelude::*, time::parse_time};
 
-use crate::take_fields;
 
 /// The registry's line.
 pub const CONNECTOR: Connector = Connector::new(
@@ -98,10 +97,10 @@ fn event(item: &Item<'_>) -> Result<(Call, Option<String>)> {
     let record = &item.record;
     let topic: String = record.get("topic")?;
     let mut rest = item.fields()?;
-    let mut payload = take_fields(&mut rest, "payload");
-    let mut data = take_fields(&mut payload, "data");
-    let mut attributes = take_fields(&mut data, "attributes");
-    let mut properties = take_fields(&mut attributes, "event_properties");
+    let mut payload = rest.take_fields("payload");
+    let mut data = payload.take_fields("data");
+    let mut attributes = data.take_fields("attributes");
+    let mut properties = attributes.take_fields("event_properties");
     for (theirs, ours) in NAMES {
         properties.rename(theirs, ours);
     }
@@ -160,7 +159,7 @@ fn flow(item: &Item<'_>) -> Result<(Call, Option<String>)> {
     let user = rest.take_text("external_id").or_else(|| rest.take_text("user_id"));
     let email = rest.take_text("email");
     let time = item.record.first_text(&["time", "timestamp"])?.and_then(|text| parse_time(&text));
-    let mut properties = take_fields(&mut rest, "properties");
+    let mut properties = rest.take_fields("properties");
     properties.merge(rest, "flow_");
     let call = Call::track(name.unwrap_or_else(|| "Flow Webhook Received".to_owned())).id(id).at(time);
     Ok((call.properties(properties).person(user, email), item.record.text("profile_id")?))

@@ -13,7 +13,7 @@
 
 #![deny(dead_code)]
 
-use headwater_core::{connector::Connector, record::Fields};
+use headwater_core::{connector::Connector};
 
 mod braze;
 mod klaviyo;
@@ -50,15 +50,6 @@ pub fn nearest(name: &str) -> Vec<&'static str> {
         .collect();
     near.sort_unstable();
     near.into_iter().map(|(_, known)| known).take(3).collect()
-}
-
-/// Takes the object of that name out of `fields`, opened; a member that is no object stays where it is.
-fn take_fields(fields: &mut Fields, name: &str) -> Fields {
-    let inner = fields.get(name).and_then(|raw| raw.clone().record()).and_then(|record| record.fields().ok());
-    if inner.is_some() {
-        fields.take(name);
-    }
-    inner.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -31,7 +31,9 @@ pub mod prelude {
         connector::Connector,
         cursor::{At, Put, More, Pages, Partition, Read, Since, TimeFormat, Windows},
         error::{Error, Kind, Result},
-        event::{Delivery, EventSource, Handshake, Item, Items, Output, Reply, Surface, Webhook},
+        event::{
+            Delivery, EventPull, EventSource, Handshake, Item, Items, Output, Pulled, Reply, Surface, Webhook, title_case,
+        },
         http::{Answer, Api, Client, Limit, Of, Per},
         object::{
             Account, Change, Collection, Deletes, Endpoint, Feed, Format, From, ObjectSource, Op, Page, Pull, Reread,
@@ -41,5 +43,6 @@ pub mod prelude {
         rest,
         signature::{Encoding, Grammar, Hash, Hmac, Key, Part, Place, Signature, Stamp, StampFormat},
         spec::{Call, CallKind, CallType},
+        time::parse_time,
     };
 }

@@ -1,6 +1,6 @@
 //! Objects: what can be pulled from a vendor, a collection at a time, a page at a time.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -366,7 +366,7 @@ impl Endpoint {
 }
 
 /// A request to a vendor, made at run time. Only a [`Client`] can send it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -382,6 +382,15 @@ pub struct Request {
     pub body: Bytes,
     /// The name of a further limit that it counts against.
     pub limit: Option<&'static str>,
+}
+
+/// Values of headers, parameters and bodies may be secret: only names are shown.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let names: Vec<&str> = self.query.iter().map(|(name, _)| name.as_str()).collect();
+        write!(f, "{} {}{path}?{}", self.method, self.host, names.join("&"))
+    }
 }
 
 impl Request {

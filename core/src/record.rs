@@ -48,16 +48,8 @@ impl Record {
     /// array: `entry.*.changes`). An object there counts as an array of
     /// one, and an absent or null member as none; anything else in it is an error.
     pub fn split(body: &Bytes, path: &str) -> Result<Vec<Self>> {
-        let value = match path {
-            "" => Some(Raw::parse(body)?),
-            _ => Raw::parse(body)?.find(path)?,
-        };
-        let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(Vec::new()) };
-        if let Some(record) = value.clone().record() {
-            return Ok(vec![record]);
-        }
-        value
-            .items()?
+        Raw::parse(body)?
+            .each(path)?
             .into_iter()
             .map(|item| {
                 item.record().ok_or_else(|| Error::unexpected("an item of the list is not an object"))
@@ -165,6 +157,7 @@ impl Raw {
             let Some(next) = here.member(name)? else { return Ok(None) };
             here = match filter {
                 None => next,
+                Some(_) if next.is_null() => return Ok(None),
                 Some((key, wanted)) => {
                     let mut found = None;
                     for item in next.items()? {
@@ -271,6 +264,15 @@ impl Fields {
         let text = self.get(name)?.text()?;
         self.take(name);
         Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// Takes the object of that name out, as its members; a member that is no object stays.
+    pub fn take_fields(&mut self, name: &str) -> Fields {
+        let inner = self.get(name).and_then(|raw| raw.clone().record()).and_then(|record| record.fields().ok());
+        if inner.is_some() || self.get(name).is_some_and(Raw::is_null) {
+            self.take(name);
+        }
+        inner.unwrap_or_default()
     }
 
     /// Gives a member another name; one that already has that name wins, and this one keeps its own.

@@ -69,7 +69,7 @@ pub struct CallType {
     /// The documented properties or traits, as in [`Collection::fields`](crate::object::Collection): `name type`,
     /// or bare `name` where the type is not documented. `context.traits.email` names a member of the context.
     pub properties: &'static str,
-    /// The vendor's own name of the event, if the app's webhook has it.
+    /// The vendor's own name of the event, if the app's webhook has it; several parted by `|`.
     pub native: &'static str,
     /// When it happens, in a few words.
     pub when: &'static str,
@@ -250,9 +250,9 @@ impl Call {
             }
             _ => {}
         }
-        call.properties = object(&mut members, kind.body());
-        call.context = object(&mut members, "context");
-        call.integrations = object(&mut members, "integrations");
+        call.properties = members.take_fields(kind.body());
+        call.context = members.take_fields("context");
+        call.integrations = members.take_fields("integrations");
         let timestamp = time(&mut members, "timestamp");
         call.original_timestamp = time(&mut members, "originalTimestamp").or(timestamp);
         call.timestamp = timestamp;
@@ -334,23 +334,6 @@ fn string(members: &mut Fields, name: &str) -> Option<String> {
 /// Ids may be numbers: libraries send them so, and Segment takes them as text.
 fn id(members: &mut Fields, name: &str) -> Option<String> {
     members.take_text(name)
-}
-
-fn object(members: &mut Fields, name: &str) -> Fields {
-    match members.get(name) {
-        Some(raw) if raw.is_null() => {
-            members.take(name);
-            Fields::default()
-        }
-        Some(raw) => match raw.clone().record().and_then(|record| record.fields().ok()) {
-            Some(fields) => {
-                members.take(name);
-                fields
-            }
-            None => Fields::default(),
-        },
-        None => Fields::default(),
-    }
 }
 
 fn time(members: &mut Fields, name: &str) -> Option<Timestamp> {

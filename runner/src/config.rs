@@ -25,6 +25,9 @@ use crate::sync::schedule::Schedule;
 pub struct Config {
     /// Where Headwater keeps what it has received, its state, and the embedded warehouse.
     pub data_dir: PathBuf,
+    /// The file of the key that seals secrets, readable by its owner only, where HEADWATER_KEY does not hold the key itself.
+    /// `~/.config/headwater/key` without one; it is made if it is not there. Keep it apart from data_dir.
+    pub key_file: Option<PathBuf>,
     /// What vendors and libraries reach.
     pub receive: Receive,
     /// Pages and REST API.
@@ -156,6 +159,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: "headwater-data".into(),
+            key_file: None,
             receive: Receive::default(),
             console: Console::default(),
             warehouse: WarehouseSettings::Sqlite {},

@@ -38,6 +38,9 @@ impl Signature {
         // An empty secret would be one that everybody knows.
         let secrets: Vec<&Secret> =
             secrets.iter().filter(|secret| !secret.expose().trim().is_empty()).collect();
+        if secrets.is_empty() && matches!(self, Signature::Optional { .. }) {
+            return Ok(());
+        }
         if secrets.is_empty() {
             return Err(Error::unsigned(format!(
                 "surface is closed: set the source's secret ({})",
@@ -45,6 +48,7 @@ impl Signature {
             )));
         }
         match self {
+            Signature::Optional { one, .. } => one.check(delivery, &secrets, now),
             Signature::Any(schemes) => {
                 let mut refused: Option<Error> = None;
                 for scheme in *schemes {
@@ -125,7 +129,7 @@ impl Signature {
             }
             Signature::Jwt { at, hash } => jwt(at, *hash, delivery, secrets, now),
             // Not ways to prove anything, so none of them opens a list of ways; and lists do not nest.
-            Signature::None { .. } | Signature::Pulled | Signature::Any(_) => {
+            Signature::None { .. } | Signature::Pulled | Signature::Any(_) | Signature::Optional { .. } => {
                 Err(Error::unsigned("surface is closed: it has no way to prove a delivery"))
             }
         }
@@ -136,6 +140,7 @@ impl Signature {
     pub fn redact(&self, delivery: &mut Delivery, secrets: &[Secret]) {
         match self {
             Signature::Any(schemes) => schemes.iter().for_each(|scheme| scheme.redact(delivery, secrets)),
+            Signature::Optional { one, .. } => one.redact(delivery, secrets),
             Signature::Token { at: Place::CustomHeader, .. } => {
                 for (name, _) in secrets.iter().filter_map(custom_header) {
                     replace(&mut delivery.headers, &name, VERIFIED);

@@ -23,6 +23,7 @@ impl Signature {
             }
             Signature::Rsa { at, over } => format!("RSA-SHA256 over {}, base64, in {at}", list(over)),
             Signature::Jwt { at, hash } => format!("JWT ({}) in {at}", hash.name().replace("SHA", "HS")),
+            Signature::Optional { one, why } => format!("{}, once a secret is set: {why}", one.describe()),
             Signature::Any(schemes) => {
                 schemes.iter().map(Signature::describe).collect::<Vec<_>>().join("; or ")
             }

@@ -28,6 +28,7 @@ impl Signature {
     pub fn sign(&self, delivery: &mut Delivery, secret: &Secret, now: Timestamp) -> Result<()> {
         match self {
             Signature::None { .. } | Signature::Pulled => Ok(()),
+            Signature::Optional { one, .. } => one.sign(delivery, secret, now),
             Signature::Any(schemes) => match schemes.first() {
                 Some(first) => first.sign(delivery, secret, now),
                 None => Ok(()),

@@ -61,6 +61,14 @@ pub enum Signature {
     /// Whichever of these the source has been set up for: one that proves the delivery with one of the secrets is
     /// enough. A public key is never taken for a shared secret. The first one signs.
     Any(&'static [Signature]),
+    /// This, once the source has a secret for it; until then only the secret webhook key in the URL. For vendors that
+    /// prove nothing unless the customer asks for it.
+    Optional {
+        /// How a delivery is proven once there is a secret.
+        one: &'static Signature,
+        /// Why it may be left out: shown in the catalog.
+        why: &'static str,
+    },
 }
 
 /// A keyed digest.

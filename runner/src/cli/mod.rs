@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
         Ok(End::Partly) => ExitCode::from(4),
         Ok(End::Failed) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("headwater: {}", error.to_string().replace('\n', " "));
+            complain(&error);
             ExitCode::from(match error.kind() {
                 Kind::Config => 2,
                 Kind::Auth => 3,
@@ -145,6 +145,11 @@ fn logs(service: bool) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     // A second subscriber (in tests) keeps the first.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}
+
+/// Prints an error: always one line.
+pub(crate) fn complain(error: &Error) {
+    eprintln!("headwater: {}", error.to_string().replace('\n', " "));
 }
 
 /// Prints a line of standard output; a reader that has gone away ends the program quietly.

@@ -18,10 +18,10 @@ use headwater_core::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{End, say};
+use super::{End, say, source};
 use crate::{
     config::unknown_connector,
-    sync::{Bounds, Ending, Job, Silent, Tools, sync},
+    sync::{Bounds, Job, Silent, Tools, sync},
     warehouse::{
         Committed, Load, Schema, Swept, Warehouse,
         table::{Cell, TableSpec},
@@ -104,19 +104,11 @@ pub(super) async fn run(args: Args) -> Result<End> {
         output.write(file)?;
     }
     for (name, outcome) in &report.collections {
-        if let Some(error) = &outcome.error {
-            eprintln!("headwater: {name}: {error}");
-        }
         for notice in &outcome.notices {
-            eprintln!("headwater: note on {name}: {notice}");
+            eprintln!("note on {name}: {notice}");
         }
     }
-    match (report.ending, report.error) {
-        (Ending::Success | Ending::Stopped, _) => Ok(End::Done),
-        (Ending::Partial | Ending::Paused, _) => Ok(End::Partly),
-        (Ending::Failure, Some(error)) if report.collections.is_empty() => Err(Error::transient(error)),
-        (Ending::Failure, _) => Ok(End::Failed),
-    }
+    source::end(&serde_json::to_value(&report)?)
 }
 
 fn read_file(file: &Path, what: &str) -> Result<String> {

@@ -4,12 +4,12 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use clap::Args as ClapArgs;
-use headwater_core::error::{Error, Result};
+use headwater_core::error::{Error, Kind, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{End, Globals, say, table};
+use super::{End, Globals, complain, say, table};
 use crate::service::{
     Service,
     control::{self, Ask, Say},
@@ -118,16 +118,34 @@ pub(super) async fn sync(globals: &Globals, args: SyncArgs) -> Result<End> {
     } else {
         show(&report)?;
     }
-    Ok(match report["ending"].as_str() {
-        Some("success" | "stopped") => End::Done,
-        Some("partial" | "paused") => End::Partly,
-        _ => match report["error"].as_str() {
-            Some(error) if report["collections"].as_object().is_none_or(|all| all.is_empty()) => {
-                return Err(Error::transient(error));
-            }
-            _ => End::Failed,
-        },
-    })
+    end(&report)
+}
+
+/// How a run's ending is told to the caller: an exit code, and one line of standard error where something went wrong.
+pub(super) fn end(report: &Value) -> Result<End> {
+    let source = report["source"].as_str().unwrap_or_default();
+    let all = report["collections"].as_object();
+    let bad: Vec<&Value> = all.into_iter().flat_map(|all| all.values()).filter(|outcome| outcome["error"].is_string()).collect();
+    let error = match (report["error"].as_str(), bad.first()) {
+        (Some(error), _) => Error::new(kind(report), error),
+        (None, None) => return Ok(if report["ending"] == "paused" { End::Partly } else { End::Done }),
+        (None, Some(first)) => {
+            let (failed, all) = (bad.len(), all.map_or(0, |all| all.len()));
+            let why = first["error"].as_str().unwrap_or_default();
+            Error::new(kind(first), format!("source {source}: {failed} of {all} collections failed: {why}"))
+        }
+    };
+    match report["ending"].as_str() {
+        Some("partial" | "paused") => {
+            complain(&error);
+            Ok(End::Partly)
+        }
+        _ => Err(error),
+    }
+}
+
+fn kind(told: &Value) -> Kind {
+    control::kind_named(told["kind"].as_str().unwrap_or(Kind::Transient.name()))
 }
 
 /// Prints a run's report for people.

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::oneshot;
@@ -19,7 +19,8 @@ use super::{
 
 /// A buffer larger than this is not kept for the next commit.
 const KEEP_BUFFER: usize = 16 << 20;
-/// The longest that a commit waits for those who were in the last one, most of whom come again at once.
+/// The longest that a commit waits for as many as were in the last one: who was answered often comes again at once.
+/// It waits no longer than half of what the last sync took.
 const GATHER: Duration = Duration::from_micros(300);
 
 /// What the writer is asked for.
@@ -42,6 +43,8 @@ struct Jobs {
     waiting: VecDeque<Job>,
     /// Bytes of the appends that wait or are being written.
     bytes: usize,
+    /// The writer sleeps until so many jobs wait.
+    wanted: usize,
     closed: bool,
 }
 
@@ -57,8 +60,11 @@ impl Queue {
         }
         jobs.bytes += bytes;
         jobs.waiting.push_back(job);
+        let enough = jobs.waiting.len() >= jobs.wanted;
         drop(jobs);
-        self.wake.notify_one();
+        if enough {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -73,10 +79,11 @@ impl Queue {
         self.wake.notify_all();
     }
 
-    /// The next jobs: one truncation, or appends of about `most` bytes. Where there are fewer appends than
-    /// `expected`, waits a moment for more. None once the queue is closed and empty.
-    fn take(&self, most: usize, expected: usize) -> Option<Vec<Job>> {
+    /// The next jobs: one truncation, or appends of about `most` bytes. Where there are fewer than `expected`, waits a
+    /// moment for more. None once the queue is closed and empty.
+    fn take(&self, most: usize, expected: usize, moment: Duration) -> Option<Vec<Job>> {
         let mut jobs = lock(&self.jobs);
+        jobs.wanted = 1;
         while jobs.waiting.is_empty() {
             if jobs.closed {
                 return None;
@@ -84,10 +91,12 @@ impl Queue {
             jobs = self.wake.wait(jobs).unwrap_or_else(PoisonError::into_inner);
         }
         if jobs.waiting.len() < expected {
-            let enough = |jobs: &mut Jobs| jobs.waiting.len() < expected && jobs.bytes < most && !jobs.closed;
-            let waited = self.wake.wait_timeout_while(jobs, GATHER, enough);
+            jobs.wanted = expected;
+            let too_few = |jobs: &mut Jobs| jobs.waiting.len() < expected && !jobs.closed;
+            let waited = self.wake.wait_timeout_while(jobs, moment, too_few);
             jobs = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        jobs.wanted = usize::MAX;
         let mut taken = Vec::with_capacity(jobs.waiting.len());
         let mut size = 0;
         while let Some(job) = jobs.waiting.front() {
@@ -148,8 +157,8 @@ impl Writer {
 
     /// Writes until the queue is closed.
     pub fn run(mut self) {
-        let mut last = 0;
-        while let Some(jobs) = self.shared.queue.take(self.shared.options.commit, last) {
+        let (mut last, mut moment) = (0, Duration::ZERO);
+        while let Some(jobs) = self.shared.queue.take(self.shared.options.commit, last, moment) {
             let mut appends = Vec::with_capacity(jobs.len());
             let mut size = 0;
             for job in jobs {
@@ -163,9 +172,11 @@ impl Writer {
                     }
                 }
             }
-            last = appends.len() / 2;
+            last = appends.len();
             if !appends.is_empty() {
+                let began = Instant::now();
                 self.append(appends);
+                moment = (began.elapsed() / 2).min(GATHER);
             }
             self.shared.queue.done(size);
         }

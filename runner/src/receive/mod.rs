@@ -22,6 +22,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use headwater_core::{connector::Connector, event::EventSource};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jiff::Timestamp;
 use serde_json::json;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
@@ -235,6 +236,12 @@ fn unpack(packed: &Bytes, limit: usize) -> Result<Bytes, BodyError> {
         true => Err(BodyError::TooLarge(limit)),
         false => Ok(out.into()),
     }
+}
+
+/// The time of receipt, to the microsecond: what every warehouse can hold.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 /// The headers that are kept with a delivery: hop-by-hop ones and made-up remote addresses are not.

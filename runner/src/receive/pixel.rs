@@ -11,9 +11,8 @@ use axum::{
 };
 use headwater_core::event::Delivery;
 use http::{Method, header};
-use jiff::Timestamp;
 
-use super::{Connection, Receiver, kept_headers};
+use super::{Connection, Receiver, kept_headers, now};
 use crate::{
     inbox::{DeliveryKind, StoredDelivery},
     pipeline::pixel_record,
@@ -52,7 +51,7 @@ async fn take(
         kind: DeliveryKind::Pixel,
         verified: "write key".to_owned(),
         delivery: Delivery {
-            received_at: Timestamp::now(),
+            received_at: now(),
             method: Method::GET,
             path_tail: String::new(),
             query,

@@ -13,10 +13,9 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use headwater_core::{event::Delivery, record::Record};
 use http::{Method, StatusCode, header};
-use jiff::Timestamp;
 use serde_json::json;
 
-use super::{BodyError, Connection, Receiver, Route, Routes, answer, kept_headers, read_body};
+use super::{BodyError, Connection, Receiver, Route, Routes, answer, kept_headers, now, read_body};
 use crate::inbox::{DeliveryKind, StoredDelivery};
 
 /// What libraries post to: the calls, and the first letters that the browser library uses.
@@ -86,7 +85,7 @@ async fn take(
         kind: DeliveryKind::Tracking,
         verified: "write key".to_owned(),
         delivery: Delivery {
-            received_at: Timestamp::now(),
+            received_at: now(),
             method: Method::POST,
             path_tail: String::new(),
             query: String::new(),

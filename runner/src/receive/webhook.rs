@@ -12,10 +12,9 @@ use axum::{
 };
 use headwater_core::event::{Delivery, Reply, Surface};
 use http::{HeaderValue, Method, StatusCode, header};
-use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
-use super::{BodyError, Connection, Receiver, Route, answer, kept_headers, read_body};
+use super::{BodyError, Connection, Receiver, Route, answer, kept_headers, now, read_body};
 use crate::inbox::{DeliveryKind, StoredDelivery};
 
 /// The largest echo of a challenge, in bytes.
@@ -83,7 +82,7 @@ async fn take(
         Err(error @ BodyError::TooLarge(_)) => return receiver.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.message()),
         Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
     };
-    let now = Timestamp::now();
+    let now = now();
     let path = if surface.path.is_empty() { String::new() } else { format!("/{}", surface.path) };
     let base = receiver.settings.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
     let mut delivery = Delivery {

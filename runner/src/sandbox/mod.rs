@@ -24,6 +24,12 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+pub mod braze;
+pub mod klaviyo;
+mod posts;
+pub mod salesforce;
+pub mod zendesk;
+
 /// A pretended vendor. It keeps its objects in memory; the same world makes the same objects.
 pub trait Vendor: Send + Sync + 'static {
     /// The connector's name.
@@ -45,6 +51,16 @@ pub trait Vendor: Send + Sync + 'static {
 
     /// How many rows of each collection a complete sync must find living: (collection, rows).
     fn census(&self) -> Vec<(&'static str, usize)>;
+}
+
+/// Every pretended vendor, each with a world of this size.
+pub fn all(world: World) -> Vec<Arc<dyn Vendor>> {
+    vec![
+        Arc::new(braze::Braze::new(world)),
+        Arc::new(klaviyo::Klaviyo::new(world)),
+        Arc::new(salesforce::Salesforce::new(world)),
+        Arc::new(zendesk::Zendesk::new(world)),
+    ]
 }
 
 /// What a vendor's objects are made from.

@@ -190,7 +190,8 @@ pub async fn ask(folder: &Path, ask: &Ask, hear: &mut dyn FnMut(Say)) -> Result<
     Err(Error::transient("the running headwater ended before it answered"))
 }
 
-fn kind_named(name: &str) -> Kind {
+/// The kind of that name.
+pub fn kind_named(name: &str) -> Kind {
     [Kind::Config, Kind::Auth, Kind::Forbidden, Kind::RateLimited, Kind::Transient, Kind::Expired, Kind::Unsigned]
         .into_iter()
         .find(|kind| kind.name() == name)

@@ -88,7 +88,11 @@ impl Service {
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::config(format!("data_dir {}: {error}", folder.display())))?;
         let lock = Lock::take(folder)?;
-        let sealer = Sealer::open(&Sealer::default_file()?)?;
+        let key = match &config.key_file {
+            Some(file) => file.clone(),
+            None => Sealer::default_file()?,
+        };
+        let sealer = Sealer::open(&key)?;
         let state = Arc::new(SqliteState::open(&folder.join("state.db"), sealer)?);
         let warehouse: Arc<dyn Warehouse> = match config.warehouse {
             WarehouseSettings::Sqlite {} => Arc::new(SqliteWarehouse::open(warehouse_folder(folder))?),

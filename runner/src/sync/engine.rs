@@ -31,10 +31,11 @@ pub async fn sync(job: &Job, tools: &Tools) -> Report {
         ending: Ending::Failure,
         account: job.account.clone(),
         error: None,
+        kind: None,
         collections: BTreeMap::new(),
         paused_until: None,
     };
-    let failed = run(job, tools, &mut report).await.err();
+    let failed = run(job, tools, &mut report).await.err().map(|error| error.within("source", &job.source));
     report.conclude(failed.as_ref());
     if let Err(error) = record(job, tools, &report).await {
         tracing::warn!(source = job.source, %error, "the run's outcome could not be written to _headwater_runs");
@@ -65,13 +66,20 @@ impl Session {
         *self.tools.stop.borrow() || *self.halt.borrow()
     }
 
+    /// Returns once reads have to stop.
+    pub async fn stopped(&self) {
+        let (stop, halt) = (self.tools.stop.clone(), self.halt.subscribe());
+        tokio::select! {
+            () = told(stop) => {}
+            () = told(halt) => {}
+        }
+    }
+
     /// Waits, but not beyond a stop.
     pub async fn sleep(&self, time: std::time::Duration) {
-        let (mut stop, mut halt) = (self.tools.stop.clone(), self.halt.subscribe());
         tokio::select! {
             () = tokio::time::sleep(time) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
-            _ = halt.wait_for(|halt| *halt) => {}
+            () = self.stopped() => {}
         }
     }
 }
@@ -83,10 +91,10 @@ async fn run(job: &Job, tools: &Tools, report: &mut Report) -> Result<()> {
     })?;
     let (source, client, account) = open(job, tools, objects).await?;
     report.account = account;
-    let collections = source.catalog(&client, objects.collections).await.map_err(|e| e.within("catalog of", &job.source))?;
+    let collections = source.catalog(&client, objects.collections).await.map_err(|e| e.within("catalog of", job.connector.name))?;
     let chosen = choose(&collections, job)?;
     if chosen.is_empty() {
-        return Err(Error::config(format!("source {}: no collection is left to sync", job.source)));
+        return Err(Error::config("no collection is left to sync: see collections and exclude"));
     }
     let schema = tools.warehouse.schema(&job.source).await?;
     let mut tables = BTreeMap::new();
@@ -147,8 +155,7 @@ async fn run(job: &Job, tools: &Tools, report: &mut Report) -> Result<()> {
 
 /// Opens the source: settings, client, check; a second client where the account says where its API is.
 pub(super) async fn open(job: &Job, tools: &Tools, objects: &Objects) -> Result<(Box<dyn ObjectSource>, Client, Account)> {
-    let named = |error: Error| error.within("source", &job.source);
-    let source = (objects.open)(job.settings.clone()).map_err(named)?;
+    let source = (objects.open)(job.settings.clone())?;
     let client = |account: &Account| {
         Client::new(
             source.api(account)?,
@@ -160,11 +167,11 @@ pub(super) async fn open(job: &Job, tools: &Tools, objects: &Objects) -> Result<
             },
         )
     };
-    let first = client(&job.account).map_err(named)?;
-    let account = source.check(&first).await.map_err(named)?;
+    let first = client(&job.account)?;
+    let account = source.check(&first).await?;
     let client = match account == job.account {
         true => first,
-        false => client(&account).map_err(named)?,
+        false => client(&account)?,
     };
     Ok((source, client, account))
 }
@@ -175,8 +182,7 @@ fn choose(collections: &[Collection], job: &Job) -> Result<BTreeSet<&'static str
         if !collections.iter().any(|collection| collection.name == name) {
             let known: Vec<_> = collections.iter().map(|collection| collection.name).collect();
             return Err(Error::config(format!(
-                "source {}: there is no collection {name}; there are {}",
-                job.source,
+                "there is no collection {name}; there are {}",
                 known.join(", ")
             )));
         }
@@ -248,7 +254,12 @@ async fn roots(session: &Session, feeds: &[Feed], stored: &BTreeMap<String, Valu
 async fn read(session: &Session, root: Root) -> (&'static str, Outcome, Option<Error>) {
     let name = root.collection.name;
     let mut outcome = Outcome::default();
-    let error = pass::read(session, root, &mut outcome).await.err().map(|error| error.within("collection", name));
+    let mut error = pass::read(session, root, &mut outcome).await.err().map(|error| error.within("collection", name));
+    if error.as_ref().is_some_and(|error| !is_fatal(error)) && session.is_stopping() {
+        // What a stop has cut short is no failure: the next run goes on from here.
+        outcome.stopped = true;
+        error = None;
+    }
     if let Some(error) = &error {
         outcome.fail(error);
         if is_fatal(error) {
@@ -281,6 +292,14 @@ impl Session {
     pub async fn store(&self, progress: Vec<(String, Value)>) -> Result<()> {
         let load = Load { id: new_id()?, run: Some(self.run.clone()), progress, ..Load::default() };
         self.schema.commit(load).await.map(drop)
+    }
+}
+
+/// Returns once it is told to stop; never if nobody is left who could tell.
+async fn told(mut stop: watch::Receiver<bool>) {
+    let told = stop.wait_for(|stop| *stop).await.is_ok();
+    if !told {
+        std::future::pending().await
     }
 }
 

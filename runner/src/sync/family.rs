@@ -68,8 +68,14 @@ impl Family<'_> {
         let mut prunes = Vec::new();
         let mut parents = Vec::new();
         let tag = pass::tag(self.pass);
+        let mut changes = Vec::with_capacity(page.changes.len());
         for change in page.changes {
-            let Some(change) = Self::fetched(self.session, change).await? else { continue };
+            match change.op {
+                Op::Touch => changes.extend(Self::fetched(self.session, change).await?),
+                _ => changes.push(change),
+            }
+        }
+        for change in changes {
             if change.op == Op::Upsert {
                 for child in self.session.children(change.collection) {
                     match child.from {
@@ -157,21 +163,29 @@ impl Family<'_> {
     }
 
     /// A touched row, as the vendor has it now.
-    pub async fn fetched(session: &Session, change: Change) -> Result<Option<Change>> {
+    pub async fn fetched(session: &Session, change: Change) -> Result<Vec<Change>> {
         if change.op != Op::Touch {
-            return Ok(Some(change));
+            return Ok(vec![change]);
         }
         let Some(collection) = session.all.iter().find(|collection| collection.name == change.collection) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         if !session.is_chosen(collection.name) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let found = session.within_stall(session.source.fetch(&session.client, collection, &change.record)).await?;
-        Ok(Some(match found {
-            Some(record) => Change { op: Op::Upsert, record, ..change },
-            None => change.op(Op::Delete),
-        }))
+        let mut changes = Vec::new();
+        match found {
+            // As new as what touched it, or newer: a row that says so is gone all the same.
+            Some(record) => {
+                headwater_core::rest::changes(collection, record, &mut changes)?;
+                for fetched in &mut changes {
+                    fetched.version = fetched.version.max(change.version);
+                }
+            }
+            None => changes.push(change.op(Op::Delete)),
+        }
+        Ok(changes)
     }
 
     /// The rows of changes that belong to no pass, with what stands inside them.

@@ -215,6 +215,9 @@ pub struct Report {
     /// Why the source as a whole could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// That error's kind ([`Kind::name`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
     /// Each collection's (and feed's) outcome.
     pub collections: BTreeMap<String, Outcome>,
     /// When it goes on, if it is paused.
@@ -226,6 +229,7 @@ impl Report {
     fn conclude(&mut self, failed: Option<&Error>) {
         self.ended = Timestamp::now();
         self.error = failed.map(Error::to_string);
+        self.kind = failed.map(|error| error.kind().name());
         self.paused_until = failed
             .and_then(Error::until)
             .or_else(|| self.collections.values().filter_map(|outcome| outcome.paused_until).max());

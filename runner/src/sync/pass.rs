@@ -205,12 +205,18 @@ async fn fetch(family: &Family<'_>, read: &Read) -> Result<Page> {
 }
 
 impl Session {
-    /// Ends what makes no progress.
+    /// Ends what makes no progress, and what need not be waited for because the program is about to end: nothing has been
+    /// stored of it, so the next run asks again.
     pub async fn within_stall<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let stall = self.tools.bounds.stall;
-        tokio::time::timeout(stall, work).await.unwrap_or_else(|_| {
-            Err(Error::transient(format!("no progress for {} minutes: the read was ended", stall.as_secs().div_ceil(60))))
-        })
+        tokio::select! {
+            done = work => done,
+            () = tokio::time::sleep(stall) => Err(Error::transient(format!(
+                "no progress for {} minutes: the read was ended",
+                stall.as_secs().div_ceil(60)
+            ))),
+            () = self.stopped() => Err(Error::transient("stopped")),
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn fetch(session: &Session, stored: &BTreeMap<String, Value>, o
             let version = value.get("version").and_then(Value::as_i64).map(Version);
             let change = Change::upsert(collection.name, record).op(Op::Touch).version(version);
             match Family::fetched(session, change).await {
-                Ok(change) => changes.extend(change),
+                Ok(fetched) => changes.extend(fetched),
                 Err(error) if error.kind() == Kind::Forbidden => outcome.notice(error.to_string()),
                 Err(error) => return Err(error),
             }

@@ -94,7 +94,7 @@ pub struct Reject {
     pub payload: String,
 }
 
-/// Marks as deleted the rows in `scope` that `pass` has not loaded.
+/// Marks as deleted the rows in `scope` that `pass` has not loaded, nor anything else since the load began.
 #[derive(Clone, Debug)]
 pub struct Prune {
     /// The table.

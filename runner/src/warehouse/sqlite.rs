@@ -26,6 +26,7 @@ mod grow;
 mod mark;
 mod merge;
 mod read;
+mod value;
 
 use grow::Table;
 

@@ -16,9 +16,11 @@ mod cell;
 mod flatten;
 mod natural;
 mod scan;
+mod shape;
 
 pub use cell::{Cell, instant, real, widen};
-use flatten::{Flattener, Shape, Sink};
+use flatten::{Flattener, Sink};
+use shape::Shape;
 
 use super::{Reject, name};
 

@@ -1,5 +1,6 @@
 //! Calls lie as in Segment's warehouses.
 
+use headwater::warehouse::table::MAX_TABLES;
 use headwater_core::{
     record::Record,
     spec::{Call, CallKind},
@@ -163,5 +164,25 @@ pub fn replay(world: &World) -> Result<(), String> {
     let rows: Vec<Value> = world.stand.rows("e").iter().map(|row| part(row, &["id", "v"])).collect();
     same!(rows, [json!(["1", 2]), json!(["3", 1])], "rows");
     same!(world.stand.rows("tracks").len(), 2, "tracks");
+    Ok(())
+}
+
+/// A schema has at most so many tables; calls of further events are in `tracks`, and somebody is told.
+pub fn crowd(world: &World) -> Result<(), String> {
+    let calls = |numbers: std::ops::Range<usize>| {
+        let sent = |n: usize| {
+            call(
+                CallKind::Track,
+                json!({"messageId": format!("m{n}"), "userId": "u", "event": format!("Event {n}")}),
+            )
+        };
+        numbers.map(|n| Ok((sent(n)?, "d"))).collect::<Result<Vec<_>, String>>()
+    };
+    done(world.calls(&calls(0..MAX_TABLES - 10)?, false))?;
+    let told = done(world.calls(&calls(MAX_TABLES - 10..MAX_TABLES + 10)?, false))?;
+    same!(told.notices.len(), 1, "notices: {:?}", told.notices);
+    same!(world.stand.rows("tracks").len(), MAX_TABLES + 10, "tracks");
+    let last = |n: usize| world.stand.rows(&format!("event_{n}")).len();
+    same!((last(MAX_TABLES - 10), last(MAX_TABLES + 9)), (1, 0), "tables");
     Ok(())
 }

@@ -53,6 +53,7 @@ pub const LAWS: &[Law] = &[
     Law { name: "prune", holds: gone::prune, catches: &[Fault::DropsPrunes, Fault::PrunesAll] },
     Law { name: "call_tables", holds: calls::call_tables, catches: &[Fault::RepeatsCalls] },
     Law { name: "duplicates", holds: calls::duplicates, catches: &[Fault::RepeatsCalls] },
+    Law { name: "crowd", holds: calls::crowd, catches: &[Fault::DropsCrowd] },
     Law { name: "replay", holds: calls::replay, catches: &[Fault::IgnoresReplays] },
 ];
 

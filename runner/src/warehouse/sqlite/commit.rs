@@ -33,6 +33,7 @@ impl Writer {
         for reject in &load.rejects {
             keep(&tx, &stamp, reject)?;
         }
+        let mut crowd: Vec<&str> = Vec::new();
         for batch in load.batches.iter().filter(|batch| !batch.is_empty()) {
             let spec = batch.spec();
             let grown = grow(
@@ -47,9 +48,7 @@ impl Writer {
             let table = match (grown, self.tables.get(&spec.name)) {
                 (Grown::Ready(places), Some(table)) => (places, table),
                 _ if spec.layout == Layout::Event => {
-                    done.notices.push(format!(
-                        "the schema has {MAX_TABLES} tables, the most it can have: the event {} is only in tracks", spec.name
-                    ));
+                    crowd.push(spec.name.as_str());
                     continue;
                 }
                 _ => return Err(crowded(&spec.name).into()),
@@ -64,6 +63,12 @@ impl Writer {
                     batch.replaced()
                 ));
             }
+        }
+        if let Some(first) = crowd.first() {
+            done.notices.push(format!(
+                "the schema has {MAX_TABLES} tables, the most it can have: {} events are only in tracks, {first} is one",
+                crowd.len()
+            ));
         }
         let before = instant(load.began.unwrap_or_else(Timestamp::now));
         for prune in &load.prunes {

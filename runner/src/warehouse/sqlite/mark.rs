@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params, params_from_iter};
 use super::{
     Trouble, Writer,
     grow::{Table, load},
-    merge::Bound,
+    value::Bound,
 };
 use crate::warehouse::{
     Prune, Swept,

@@ -5,19 +5,17 @@
 
 use headwater_core::object::{Op, Type};
 use jiff::Timestamp;
-use rusqlite::{
-    CachedStatement, Connection, ErrorCode, ToSql,
-    types::{ToSqlOutput, Value, ValueRef},
-};
+use rusqlite::{CachedStatement, Connection, ErrorCode};
 
 use super::{
     Trouble,
     grow::{Places, Table},
+    value::Bound,
 };
 use crate::warehouse::{
     Committed, Reject,
     name::quote,
-    table::{Batch, Cell, Layout, Row, instant, real},
+    table::{Batch, Cell, Layout, Row, instant},
 };
 
 /// What all rows of a load have in common.
@@ -417,34 +415,4 @@ fn received(last: &mut Option<(Timestamp, String)>, time: Timestamp) -> &str {
         *last = Some((time, instant(time)));
     }
     last.as_ref().map_or("", |(_, text)| text)
-}
-
-/// A cell as SQLite stores it in a column of this type.
-pub struct Bound<'a>(pub Option<&'a Cell>, pub Type);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let Some(cell) = self.0 else { return Ok(ToSqlOutput::Owned(Value::Null)) };
-        let owned = match (self.1, cell) {
-            (_, Cell::Null) => Value::Null,
-            (_, Cell::Text(text) | Cell::Json(text) | Cell::Numeric(text)) => {
-                return Ok(ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())));
-            }
-            (Type::Text, Cell::Bool(value)) => {
-                return Ok(if *value { "true" } else { "false" }.into());
-            }
-            (Type::Text, Cell::Int(number)) => Value::Text(number.to_string()),
-            (Type::Text, Cell::Real(number)) => Value::Text(real(*number)),
-            (Type::Time, Cell::Date(_)) => match cell.fit(Type::Time).text() {
-                Some(text) => Value::Text(text.into_owned()),
-                None => Value::Null,
-            },
-            (_, Cell::Bool(value)) => Value::Integer(i64::from(*value)),
-            (_, Cell::Int(number)) => Value::Integer(*number),
-            (_, Cell::Real(number)) => Value::Real(*number),
-            (_, Cell::Time(time)) => Value::Text(instant(*time)),
-            (_, Cell::Date(date)) => Value::Text(date.to_string()),
-        };
-        Ok(ToSqlOutput::Owned(owned))
-    }
 }

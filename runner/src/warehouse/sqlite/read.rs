@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use headwater_core::{error::Error, object::Type};
-use rusqlite::types::ValueRef;
 
-use super::{Trouble, Writer, grow::load, merge::Bound};
+use super::{
+    Trouble, Writer,
+    grow::load,
+    value::{Bound, cell},
+};
 use crate::warehouse::{
     name::quote,
     table::{Cell, Layout},
@@ -78,25 +81,5 @@ impl Writer {
             found.push(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?);
         }
         Ok(found)
-    }
-}
-
-/// A stored value as the cell that it was.
-fn cell(kind: Option<Type>, value: ValueRef<'_>) -> Cell {
-    match (kind, value) {
-        (_, ValueRef::Null) => Cell::Null,
-        (Some(Type::Bool), ValueRef::Integer(number)) => Cell::Bool(number != 0),
-        (_, ValueRef::Integer(number)) => Cell::Int(number),
-        (_, ValueRef::Real(number)) => Cell::Real(number),
-        (kind, ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            match kind {
-                Some(Type::Time) => text.parse().map_or(Cell::Text(text), Cell::Time),
-                Some(Type::Date) => text.parse().map_or(Cell::Text(text), Cell::Date),
-                Some(Type::Numeric) => Cell::Numeric(text),
-                Some(Type::Json) => Cell::Json(text),
-                _ => Cell::Text(text),
-            }
-        }
     }
 }
