@@ -37,8 +37,11 @@ pub struct Connector {
     /// Its webhooks.
     pub events: Option<Events>,
     /// Events that are fetched.
-    pub pull: Option<fn(Value) -> Result<Box<dyn EventPull>>>,
+    pub pull: Option<Open<dyn EventPull>>,
 }
+
+/// Makes a source of its settings, or says what is wrong with them.
+pub type Open<S> = fn(Value) -> Result<Box<S>>;
 
 /// What can be pulled.
 #[derive(Clone, Copy)]
@@ -48,7 +51,7 @@ pub struct Objects {
     /// Streams of changes that fill several of them.
     pub feeds: &'static [Feed],
     /// Opens a source, or says what is wrong with its settings.
-    pub open: fn(Value) -> Result<Box<dyn ObjectSource>>,
+    pub open: Open<dyn ObjectSource>,
 }
 
 /// What is received.
@@ -57,7 +60,7 @@ pub struct Events {
     /// What it looks like.
     pub webhook: &'static Webhook,
     /// Opens a source, or says what is wrong with its settings.
-    pub open: fn(Value) -> Result<Box<dyn EventSource>>,
+    pub open: Open<dyn EventSource>,
 }
 
 /// A source without settings: the vendor posts Spec calls with a write key, and that is all.

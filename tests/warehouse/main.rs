@@ -13,8 +13,11 @@ mod world;
 use laws::{LAWS, Law};
 use world::{Fault, Stand, World};
 
-/// Every warehouse: its name, and an empty one.
-const WAREHOUSES: &[(&str, fn() -> Box<dyn Stand>)] = &[("sqlite", sqlite::stand)];
+/// Makes an empty warehouse.
+type Make = fn() -> Box<dyn Stand>;
+
+/// Every warehouse, by name.
+const WAREHOUSES: &[(&str, Make)] = &[("sqlite", sqlite::stand)];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -44,6 +47,6 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn holds(law: &Law, stand: fn() -> Box<dyn Stand>, fault: Option<Fault>) -> Result<(), String> {
+fn holds(law: &Law, stand: Make, fault: Option<Fault>) -> Result<(), String> {
     (law.holds)(&World::new(stand(), fault))
 }

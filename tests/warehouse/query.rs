@@ -17,8 +17,11 @@ use serde_json::{Value, json};
 
 use crate::laws::{done, same};
 
-/// Named as trials; each gets an empty folder.
-pub const TESTS: &[(&str, fn(&Path) -> Result<(), String>)] = &[
+/// What is tried in an empty folder.
+type Test = fn(&Path) -> Result<(), String>;
+
+/// Every test, by name.
+pub const TESTS: &[(&str, Test)] = &[
     ("formats", formats),
     ("reads_beside_the_writer_and_without_one", beside),
     ("changes_nothing", changes_nothing),

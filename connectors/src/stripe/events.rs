@@ -91,9 +91,12 @@ const CALLS: &[CallType] = &[
     CallType::track("", "").when("any other event: payment_method.attached is `Payment Method Attached`"),
 ];
 
-/// Which row an object stands for, by its `object`. Where it cannot be fetched by its id alone, the record that holds
-/// it is fetched instead: the member that names that, and its collection.
-const OBJECTS: &[(&str, &str, &[(&str, &str)])] = &[
+/// The member that names the record that holds an object, and that record's collection.
+type Holder = (&'static str, &'static str);
+
+/// Which row an object stands for, by its `object`. Where it cannot be fetched by its id alone, the first of its holders
+/// is fetched instead.
+const OBJECTS: &[(&str, &str, &[Holder])] = &[
     ("account", "accounts", &[]),
     ("application_fee", "application_fees", &[]),
     ("bank_account", "bank_accounts", &[("customer", "customers"), ("account", "accounts")]),

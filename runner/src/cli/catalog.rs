@@ -108,11 +108,7 @@ pub fn collection(collection: &Collection) -> Value {
         collection.fields().flatten().map(|field| json!({ "name": field.name, "type": field.kind.name() })).collect();
     let retired: Map<String, Value> =
         collection.retired.iter().map(|(name, why)| ((*name).to_owned(), (*why).into())).collect();
-    let incremental = match (collection.since, collection.from) {
-        (Some(_), _) => true,
-        (None, From::Feed(_) | From::Pushed) => true,
-        _ => false,
-    };
+    let incremental = collection.since.is_some() || matches!(collection.from, From::Feed(_) | From::Pushed);
     let deletes = match collection.deletes {
         Deletes::Never => "never",
         Deletes::Unseen => "unseen",

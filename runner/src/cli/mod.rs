@@ -85,8 +85,6 @@ pub(crate) enum End {
     Done,
     /// Done in part.
     Partly,
-    /// Not done; it has said why.
-    Failed,
 }
 
 /// Parses the command line and runs one command.
@@ -126,7 +124,6 @@ pub fn main() -> ExitCode {
     match done {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Partly) => ExitCode::from(4),
-        Ok(End::Failed) => ExitCode::from(1),
         Err(error) => {
             complain(&error);
             ExitCode::from(match error.kind() {

@@ -309,9 +309,7 @@ mod tests {
     fn counts_that_promise_too_much_cost_nothing() {
         let mut bytes = sample(DeliveryKind::Webhook).encode();
         bytes.truncate(14);
-        for _ in 0..7 {
-            bytes.push(0);
-        }
+        bytes.extend([0; 7]);
         run(&mut bytes, b"POST");
         number(&mut bytes, u64::MAX);
         assert!(StoredDelivery::decode(&bytes.into()).is_err());

@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{
+    runtime::Handle,
     sync::{oneshot, watch},
     task::spawn_blocking,
 };
@@ -34,10 +35,11 @@ impl Log {
     /// set aside and counted.
     pub async fn open(files: Arc<dyn Files>, folder: impl Into<PathBuf>, options: Options) -> Result<Self> {
         let folder = folder.into();
-        blocking(move || Self::open_now(files, folder, options)).await
+        let runtime = Handle::current();
+        blocking(move || Self::open_now(files, folder, options, runtime)).await
     }
 
-    fn open_now(files: Arc<dyn Files>, folder: PathBuf, options: Options) -> Result<Self> {
+    fn open_now(files: Arc<dyn Files>, folder: PathBuf, options: Options, runtime: Handle) -> Result<Self> {
         let found = recover::recover(&files, &folder)?;
         let committed = Committed { seq: found.state.next - 1, closed: false };
         let shared = Arc::new(Shared {
@@ -50,7 +52,7 @@ impl Log {
             committed: watch::Sender::new(committed),
             maintenance: Mutex::new(()),
         });
-        let writer = Writer::new(Arc::clone(&shared), found.active);
+        let writer = Writer::new(Arc::clone(&shared), found.active, runtime);
         let writer = thread::Builder::new()
             .name("log".into())
             .spawn(move || writer.run())

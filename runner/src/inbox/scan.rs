@@ -139,18 +139,19 @@ impl Scan {
         // nothing inside a body may be taken for a frame.
         if let Some(claim) = self.claim_at(bad)?.filter(|claim| claim.seq == self.seq) {
             let next = bad + claim.total as u64;
-            if let Some(found) = self.whole_at(next, &mut left)?.filter(|found| found.seq == self.seq + 1) {
-                if found.seq < self.limit {
-                    return Ok(Some((next, found.seq)));
-                }
+            if let Some(found) = self.whole_at(next, &mut left)?
+                && found.seq == self.seq + 1
+                && found.seq < self.limit
+            {
+                return Ok(Some((next, found.seq)));
             }
         }
         let mut at = bad + 1;
         while at + OVERHEAD as u64 <= self.end && left > 0 {
-            if self.could_be(bad, at)? {
-                if let Some(found) = self.whole_at(at, &mut left)? {
-                    return Ok(Some((at, found.seq)));
-                }
+            if self.could_be(bad, at)?
+                && let Some(found) = self.whole_at(at, &mut left)?
+            {
+                return Ok(Some((at, found.seq)));
             }
             at += 1;
         }

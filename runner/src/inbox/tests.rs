@@ -437,7 +437,7 @@ async fn too_much_is_refused_before_memory_grows() {
     assert!(
         answers.iter().flat_map(|answer| answer.as_ref().err()).all(|error| *error == LogError::Overloaded)
     );
-    assert!(kept < 200 && kept >= 2);
+    assert!((2..200).contains(&kept));
     assert_eq!(log.committed(), kept);
     assert_eq!(log.stats().waiting, 0);
     log.append(body).await.unwrap();

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
     Entry, LogError, Result,
@@ -122,6 +122,8 @@ pub struct Writer {
     /// The segment that is open for appending; none before the first, and after one failed.
     pub active: Option<Active>,
     buffer: Vec<u8>,
+    /// Where those who wait are answered.
+    runtime: Handle,
 }
 
 /// A segment that is open for appending.
@@ -151,8 +153,8 @@ impl Drop for Writer {
 
 impl Writer {
     /// A writer that goes on in `active`.
-    pub fn new(shared: Arc<Shared>, active: Option<Active>) -> Self {
-        Self { shared, active, buffer: Vec::new() }
+    pub fn new(shared: Arc<Shared>, active: Option<Active>, runtime: Handle) -> Self {
+        Self { shared, active, buffer: Vec::new(), runtime }
     }
 
     /// Writes until the queue is closed.
@@ -175,22 +177,25 @@ impl Writer {
             last = appends.len();
             if !appends.is_empty() {
                 let began = Instant::now();
-                self.append(appends);
+                self.append(appends, size);
                 moment = (began.elapsed() / 2).min(GATHER);
             }
-            self.shared.queue.done(size);
         }
     }
 
-    fn append(&mut self, appends: Vec<Append>) {
-        match self.commit(&appends) {
-            Ok(first) => {
+    fn append(&mut self, appends: Vec<Append>, size: usize) {
+        let committed = self.commit(&appends);
+        self.shared.queue.done(size);
+        match committed {
+            // On the runtime waking a thousand tasks costs a third of what it costs from outside, and the next
+            // commit need not wait for it.
+            Ok(first) => drop(self.runtime.spawn(async move {
                 let mut next = first;
                 for append in appends {
                     next += append.entries.len() as u64;
                     let _nobody_waits = append.done.send(Ok(next - 1));
                 }
-            }
+            })),
             Err(error) => {
                 tracing::error!(folder = %self.shared.folder.display(), %error, "nothing could be appended");
                 for append in appends {

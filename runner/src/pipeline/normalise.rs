@@ -236,14 +236,16 @@ fn one(record: &Record, kind: Option<CallKind>, stored: &StoredDelivery, limits:
 }
 
 /// The four timestamps: `timestamp = received_at − (sent_at − original_timestamp)`; without `sent_at` the sender's own, without any
-/// our own.
+/// our own. RudderStack's libraries send `originalTimestamp` themselves, and `timestamp` only where their user said when it was: that
+/// stands.
 fn timed(mut call: Call, stored: &StoredDelivery) -> Call {
     let received = stored.delivery.received_at;
     call.received_at = Some(received);
-    call.timestamp = Some(match (call.sent_at, call.original_timestamp) {
-        (Some(sent), Some(original)) => received.saturating_sub(sent.duration_since(original)).unwrap_or(original),
-        (_, Some(original)) => original,
-        (_, None) => received,
+    call.timestamp = Some(match (call.timestamp, call.sent_at, call.original_timestamp) {
+        (Some(said), _, Some(original)) if said != original => said,
+        (_, Some(sent), Some(original)) => received.saturating_sub(sent.duration_since(original)).unwrap_or(original),
+        (_, _, Some(original)) => original,
+        (_, _, None) => received,
     });
     call
 }

@@ -120,6 +120,18 @@ fn find<'r>(routes: &'r Routes, headers: &HeaderMap, record: &Record) -> Result<
     }
 }
 
+/// How a browser reaches us: as the public address says; without one, as the page that asks or the proxy in front of us was reached,
+/// because this program itself speaks plain HTTP.
+fn protocol(public_url: Option<&str>, headers: &HeaderMap) -> &'static str {
+    let begins = |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"https"));
+    match public_url {
+        Some(url) if url.starts_with("https:") => "https",
+        Some(_) => "http",
+        None if begins("x-forwarded-proto") || begins("origin") => "https",
+        None => "http",
+    }
+}
+
 /// What analytics.js asks for before anything else: everything goes to us, nothing is bundled.
 async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>, headers: HeaderMap) -> Response {
     if !receiver.routes().by_write_key.contains_key(&key) {
@@ -138,6 +150,7 @@ async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>
             "Segment.io": {
                 "apiKey": key,
                 "apiHost": format!("{host}/v1"),
+                "protocol": protocol(receiver.settings.public_url.as_deref(), &headers),
                 "unbundledIntegrations": [],
                 "addBundledMetadata": true,
                 "versionSettings": { "version": "4.4.7", "componentTypes": ["browser"] }

@@ -41,7 +41,7 @@ pub fn order(world: &World) -> Result<(), String> {
             let draft = Draft { changes: changes.collect(), ..Draft::default() };
             world.commit(&t, draft).map_err(|error| TestCaseError::fail(error.to_string()))?;
         }
-        let newest = |key: u8| changes.iter().enumerate().filter(|(_, (of, _))| *of == key).next_back();
+        let newest = |key: u8| changes.iter().enumerate().rfind(|(_, (of, _))| *of == key);
         for key in 0..4u8 {
             let rows = world.rows(&t);
             let row = rows.iter().find(|row| row["id"] == json!(key.to_string()));

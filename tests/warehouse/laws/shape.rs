@@ -101,9 +101,9 @@ pub fn identifiers(world: &World) -> Result<(), String> {
     let t = table("identifiers");
     let (one, two) = (format!("{}one", "long_".repeat(20)), format!("{}two", "long_".repeat(20)));
     let record = json!({"id": "1", &one: 1, &two: 2, "2nd": 3, "größe": 4, "名前": 5, "名": 6});
-    done(world.commit(&t, Draft::rows(&[record.clone()])))?;
+    done(world.commit(&t, Draft::rows(std::slice::from_ref(&record))))?;
     let before = world.stand.columns("identifiers");
-    done(world.commit(&t, Draft::rows(&[record])))?;
+    done(world.commit(&t, Draft::rows(std::slice::from_ref(&record))))?;
     same!(world.stand.columns("identifiers"), before, "the same members, the same columns");
     same!(before.iter().all(|name| name.len() <= MAX_IDENTIFIER), true, "{before:?}");
     let row = &world.rows(&t)[0];

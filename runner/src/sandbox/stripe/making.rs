@@ -116,10 +116,10 @@ impl Shop {
         });
         let id = self.make("customers", "cus", at, own);
         let url = format!("/v1/customers/{id}/sources");
-        let cards = if n % 50 == 10 { 14 } else { usize::from(n % 4 == 0) * (1 + n % 2) };
+        let cards = if n % 50 == 10 { 14 } else { usize::from(n.is_multiple_of(4)) * (1 + n % 2) };
         let mut sources =
             self.fill(cards, "card", "card", at, &url, &json!({ "customer": id, "name": names::person(n) }));
-        if n % 9 == 0
+        if n.is_multiple_of(9)
             && let Some(data) = sources["data"].as_array_mut()
         {
             let bank = self.copy("bank_account", "ba", at, json!({ "customer": id }));
@@ -133,7 +133,7 @@ impl Shop {
         let billing =
             json!({ "email": names::email(n), "name": names::person(n), "phone": null, "address": null });
         self.make("payment_methods", "pm", at, json!({ "customer": id, "billing_details": billing }));
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             self.subscribe(&id, n, at);
         }
         id

@@ -237,7 +237,7 @@ impl Desk {
             set(
                 &mut row,
                 json!({
-                    "external_id": (n % 3 == 0).then(|| format!("cus_{n}")), "organization_id": ORGANIZATION + n % self.firms.max(1),
+                    "external_id": n.is_multiple_of(3).then(|| format!("cus_{n}")), "organization_id": ORGANIZATION + n % self.firms.max(1),
                     "photo": null, "signature": null, "custom_role_id": null, "active": self.live || n % 89 != 88,
                 }),
             );
@@ -339,7 +339,7 @@ impl Desk {
         let mut children = Vec::new();
         if let Some(text) = comment {
             let mut files: Vec<Value> = said["attachments"].as_array().cloned().unwrap_or_default();
-            files.truncate(usize::from(ticket % 7 == 0 && change["event_type"] == "Create"));
+            files.truncate(usize::from(ticket.is_multiple_of(7) && change["event_type"] == "Create"));
             files.iter_mut().for_each(|file| file["id"] = json!(self.id()));
             self.comments += 1;
             self.attachments += files.len();

@@ -1,0 +1,181 @@
+//! The members of an object: what a mapping takes apart and puts together again.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Raw, Record};
+use crate::error::Result;
+
+/// The members of one JSON object, in order: what a mapping takes apart and puts together again. Values are slices;
+/// none is parsed until asked for.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(String, Raw)>);
+
+impl Fields {
+    /// The members of an object.
+    pub(super) fn of(json: &Bytes) -> Result<Self> {
+        Ok(Self(members(json)?))
+    }
+
+    /// The member of that name, if it is there.
+    pub fn get(&self, name: &str) -> Option<&Raw> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// Takes the member of that name out.
+    pub fn take(&mut self, name: &str) -> Option<Raw> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// Takes the member of that name out, as text; a member that is no scalar stays.
+    pub fn take_text(&mut self, name: &str) -> Option<String> {
+        let text = self.get(name)?.text()?;
+        self.take(name);
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// Takes the object of that name out, as its members; a member that is no object stays.
+    pub fn take_fields(&mut self, name: &str) -> Fields {
+        let inner =
+            self.get(name).and_then(|raw| raw.clone().record()).and_then(|record| record.fields().ok());
+        if inner.is_some() || self.get(name).is_some_and(Raw::is_null) {
+            self.take(name);
+        }
+        inner.unwrap_or_default()
+    }
+
+    /// Gives a member another name; one that already has that name wins, and this one keeps its own.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if self.get(to).is_none()
+            && let Some((name, _)) = self.0.iter_mut().find(|(name, _)| name == from)
+        {
+            *name = to.to_owned();
+        }
+    }
+
+    /// Sets a member, in place of one of that name.
+    pub fn set(&mut self, name: impl Into<String>, value: Raw) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Sets a member to text, if there is any.
+    pub fn set_text(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.set(name, Raw::string(text));
+        }
+    }
+
+    /// Adds the members of `other` whose names are free; the others get `prefix` before their name, so that nothing
+    /// is lost.
+    pub fn merge(&mut self, other: Fields, prefix: &str) {
+        for (name, value) in other.0 {
+            if self.get(&name).is_none() {
+                self.0.push((name, value));
+            } else if self.get(&name) != Some(&value) {
+                let mut name = format!("{prefix}{name}");
+                while self.get(&name).is_some() {
+                    name.push('_');
+                }
+                self.0.push((name, value));
+            }
+        }
+    }
+
+    /// Sets a member deep inside, making the objects on the way: `traits.email`.
+    pub fn set_at(&mut self, path: &str, value: Raw) {
+        let Some((head, rest)) = path.split_once('.') else { return self.set(path, value) };
+        let mut inner = self
+            .get(head)
+            .and_then(|raw| raw.clone().record())
+            .and_then(|record| record.fields().ok())
+            .unwrap_or_default();
+        inner.set_at(rest, value);
+        self.set(head, inner.raw());
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The members, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Keeps the members that `keep` says yes to.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &Raw) -> bool) {
+        self.0.retain(|(name, value)| keep(name, value));
+    }
+
+    /// Writes them as a JSON object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (place, (name, value)) in self.0.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            write_string(name, out);
+            out.push(b':');
+            out.extend_from_slice(&value.0);
+        }
+        out.push(b'}');
+    }
+
+    /// As one JSON value.
+    pub fn raw(&self) -> Raw {
+        let mut out = Vec::with_capacity(64);
+        self.write(&mut out);
+        Raw(out.into())
+    }
+
+    /// As a record.
+    pub fn record(&self) -> Record {
+        Record(self.raw().0)
+    }
+}
+
+impl FromIterator<(String, Raw)> for Fields {
+    fn from_iter<T: IntoIterator<Item = (String, Raw)>>(members: T) -> Self {
+        Self(members.into_iter().collect())
+    }
+}
+
+/// Writes `text` as a JSON string.
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+    // A str and a Vec cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+fn members(json: &Bytes) -> Result<Vec<(String, Raw)>> {
+    struct Members<'b>(&'b Bytes);
+    impl<'de> Visitor<'de> for Members<'_> {
+        type Value = Vec<(String, Raw)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut out: Vec<(String, Raw)> = Vec::with_capacity(16);
+            while let Some(name) = map.next_key::<String>()? {
+                let raw: &'de RawValue = map.next_value()?;
+                out.push((name, Raw(self.0.slice_ref(raw.get().as_bytes()))));
+            }
+            Ok(out)
+        }
+    }
+    Ok(serde_json::Deserializer::from_slice(json).deserialize_map(Members(json))?)
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw().fmt(f)
+    }
+}

@@ -1,0 +1,203 @@
+//! Records: JSON objects as counted slices of the page they came in. Cloning one copies no JSON, and one that is
+//! only passed on is never parsed into a tree. [`Record`] is read from, [`Raw`] is any value inside one, [`Fields`] is
+//! what a mapping takes apart.
+
+use std::{borrow::Cow, fmt};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{
+    error::{Error, Result},
+    time::parse_time,
+};
+
+mod fields;
+mod raw;
+
+pub use fields::Fields;
+pub(crate) use fields::write_string;
+pub use raw::Raw;
+
+/// One JSON object that a vendor sent, as a counted slice of the body it came in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record(Bytes);
+
+impl Record {
+    /// A record that the vendor did not send as such.
+    pub fn new(value: &impl Serialize) -> Result<Self> {
+        let json = serde_json::to_vec(value)?;
+        match json.first() {
+            Some(b'{') => Ok(Self(json.into())),
+            _ => Err(Error::unexpected("a record has to be a JSON object")),
+        }
+    }
+
+    /// Takes the whole of `json` as one record.
+    pub fn parse(json: &Bytes) -> Result<Self> {
+        Raw::parse(json)?.record().ok_or_else(|| Error::unexpected("not a JSON object"))
+    }
+
+    /// The records in the array at `path` of `body` ("" for the body itself; a step `*` goes through every item of an
+    /// array: `entry.*.changes`). An object there counts as an array of
+    /// one, and an absent or null member as none; anything else in it is an error.
+    pub fn split(body: &Bytes, path: &str) -> Result<Vec<Self>> {
+        Raw::parse(body)?
+            .each(path)?
+            .into_iter()
+            .map(|item| {
+                item.record().ok_or_else(|| Error::unexpected("an item of the list is not an object"))
+            })
+            .collect()
+    }
+
+    /// The value at `path`, which must be there and of that type. A path is made of member names, places in arrays
+    /// and filters: `profile.id`, `items.0.id`, `included[type=profile].attributes.email`.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.find(path)?.ok_or_else(|| Error::unexpected(format!("{path} is missing")))
+    }
+
+    /// The value at `path`, if it is there and not null.
+    pub fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        match self.at(path)? {
+            Some(raw) => serde_json::from_slice(&raw.0)
+                .map(Some)
+                .map_err(|error| Error::unexpected(format!("{path} is not what was expected: {error}"))),
+            None => Ok(None),
+        }
+    }
+
+    /// The value at `path` as it stands, if it is there and not null.
+    pub fn at(&self, path: &str) -> Result<Option<Raw>> {
+        Ok(Raw(self.0.clone()).find(path)?.filter(|raw| !raw.is_null()))
+    }
+
+    /// The scalar at `path` as text: a string as it is, a number or boolean as JSON writes it; none for null, an
+    /// empty string, an array or an object. Ids are read so: vendors change their minds about quotes.
+    pub fn text(&self, path: &str) -> Result<Option<String>> {
+        Ok(self.at(path)?.and_then(|raw| raw.text()).filter(|text| !text.is_empty()))
+    }
+
+    /// The first of `paths` that holds text.
+    pub fn first_text(&self, paths: &[&str]) -> Result<Option<String>> {
+        for path in paths {
+            if let Some(text) = self.text(path)? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The time at `path`, however the vendor writes it (see [`parse_time`]).
+    pub fn time(&self, path: &str) -> Result<Option<Timestamp>> {
+        match self.text(path)? {
+            Some(text) => parse_time(&text)
+                .map(Some)
+                .ok_or_else(|| Error::unexpected(format!("{path} is not a time: {:?}", shorten(&text)))),
+            None => Ok(None),
+        }
+    }
+
+    /// The object at `path` as a record of its own.
+    pub fn part(&self, path: &str) -> Result<Option<Record>> {
+        Ok(self.at(path)?.and_then(Raw::record))
+    }
+
+    /// The objects of the array at `path` (one object counts as an array of one); none if it is absent.
+    pub fn parts(&self, path: &str) -> Result<Vec<Record>> {
+        match self.at(path)? {
+            Some(raw) => Record::split(&raw.0, ""),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Its members, in order.
+    pub fn fields(&self) -> Result<Fields> {
+        Fields::of(&self.0)
+    }
+
+    /// The JSON as it came.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+/// The start of `text`, to be shown in an error.
+pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_slice::<&RawValue>(&self.0).map_err(serde::ser::Error::custom)?.serialize(to)
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(json: &'static str) -> Record {
+        Record::parse(&Bytes::from_static(json.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn paths_lead_through_members_places_and_filters() {
+        let r = record(
+            r#"{"a":{"b":[{"t":"x","v":1},{"t":"y","v":2}]},"n":null,"é\"":"q","d":1.50,"big":123456789012345678901}"#,
+        );
+        assert_eq!(r.text("a.b.1.v").unwrap().as_deref(), Some("2"));
+        assert_eq!(r.text("a.b[t=x].v").unwrap().as_deref(), Some("1"));
+        assert_eq!(r.text("a.b[t=z].v").unwrap(), None);
+        assert_eq!(r.text("n").unwrap(), None);
+        assert_eq!(r.text("é\"").unwrap().as_deref(), Some("q"));
+        assert_eq!(r.text("d").unwrap().as_deref(), Some("1.50"));
+        assert_eq!(r.text("big").unwrap().as_deref(), Some("123456789012345678901"));
+        assert_eq!(r.get::<i64>("nope").unwrap_err().message(), "nope is missing");
+    }
+
+    #[test]
+    fn a_split_copies_nothing_and_refuses_what_is_no_object() {
+        let body = Bytes::from_static(br#" {"data":[{"id":1},{"id":2}]} "#);
+        let records = Record::split(&body, "data").unwrap();
+        assert_eq!(records.len(), 2);
+        assert!(body.as_ptr_range().contains(&records[1].bytes().as_ptr()));
+        let nested =
+            Bytes::from_static(br#"{"entry":[{"changes":[{"v":1},{"v":2}]},{"changes":{"v":3}},{}]}"#);
+        assert_eq!(Record::split(&nested, "entry.*.changes").unwrap().len(), 3);
+        assert!(Record::split(&Bytes::from_static(b"[1]"), "").is_err());
+        assert!(Record::split(&Bytes::from_static(b"<html>"), "").is_err());
+        assert!(Record::split(&Bytes::from_static(b"{\"data\":null}"), "data").unwrap().is_empty());
+        assert!(Record::split(&Bytes::from_static(b"{\"a\":\"\xff\"}"), "").is_err());
+    }
+
+    #[test]
+    fn nesting_of_any_depth_is_skipped_over() {
+        let deep = format!("{{\"a\":{}1{},\"b\":2}}", "[".repeat(100_000), "]".repeat(100_000));
+        let record = Record::parse(&Bytes::from(deep)).unwrap();
+        assert_eq!(record.text("b").unwrap().as_deref(), Some("2"));
+        assert_eq!(record.fields().unwrap().iter().count(), 2);
+    }
+
+    #[test]
+    fn fields_merge_without_loss() {
+        let mut one = record(r#"{"id":1,"name":"a"}"#).fields().unwrap();
+        one.merge(record(r#"{"id":2,"name":"a","x":null}"#).fields().unwrap(), "user_");
+        one.set_at("traits.email", Raw::string("a@b"));
+        assert_eq!(
+            format!("{one:?}"),
+            r#"{"id":1,"name":"a","user_id":2,"x":null,"traits":{"email":"a@b"}}"#
+        );
+    }
+}
