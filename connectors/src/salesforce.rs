@@ -179,6 +179,7 @@ impl Salesforce {
             grant,
             scopes: Vec::new(),
             extra: Vec::new(),
+            carry: Carry::Bearer,
         }
     }
 

@@ -96,6 +96,7 @@ impl Zendesk {
                 grant: refresh.clone().map_or(Grant::ClientCredentials, Grant::RefreshToken),
                 scopes: vec!["read".into()],
                 extra: Vec::new(),
+                carry: Carry::Bearer,
             })),
             _ => Err(Error::config(
                 "give either client_id and client_secret (and refresh_token, if an admin has authorized the client), or email and api_token",
@@ -110,7 +111,7 @@ impl ObjectSource for Zendesk {
         let minute = Duration::from_secs(60);
         Ok(Api::new(self.url(), self.auth()?)
             .header("accept", "application/json")
-            .limit(Limit::requests(self.requests_per_minute.get(), minute))
+            .limit(Limit::requests(u64::from(self.requests_per_minute.get()), minute))
             .limit(Limit::requests(10, minute).named(collections::EXPORT))
             .judge(judge))
     }

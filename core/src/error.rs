@@ -134,6 +134,13 @@ impl Error {
         self
     }
 
+    /// The same error in other words: its message and where it happened go through `words`.
+    pub fn reworded(mut self, words: impl Fn(&str) -> String) -> Self {
+        self.0.message = words(&self.0.message);
+        self.0.context.iter_mut().for_each(|(_, name)| *name = words(name));
+        self
+    }
+
     /// Whose move it is.
     pub fn kind(&self) -> Kind {
         self.0.kind

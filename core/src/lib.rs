@@ -9,6 +9,7 @@ pub mod error;
 pub mod event;
 pub mod format;
 pub mod http;
+pub mod name;
 pub mod object;
 pub mod record;
 pub mod rest;
@@ -27,17 +28,18 @@ pub mod prelude {
     pub use serde_json::{Value, json};
 
     pub use crate::{
-        auth::{Auth, ClientAuth, Grant, OAuth, Secret, Secrets},
+        auth::{Auth, Carry, ClientAuth, Grant, OAuth, Secret, Secrets},
         connector::Connector,
-        cursor::{At, Put, More, Pages, Partition, Read, Since, TimeFormat, Windows},
+        cursor::{At, More, Pages, Partition, Put, Read, Since, TimeFormat, Windows},
         error::{Error, Kind, Result},
         event::{
-            Delivery, EventPull, EventSource, Handshake, Item, Items, Output, Pulled, Reply, Surface, Webhook, title_case,
+            Delivery, EventPull, EventSource, Handshake, Item, Items, Output, Pulled, Reply, Surface,
+            Webhook, title_case,
         },
         http::{Answer, Api, Client, Limit, Of, Per},
         object::{
-            Account, Change, Collection, Deletes, Endpoint, Feed, Format, From, ObjectSource, Op, Page, Pull, Reread,
-            Request, Version,
+            Account, Change, Collection, Deletes, Endpoint, Feed, Format, From, ObjectSource, Op, Page, Pull,
+            Request, Reread, Version,
         },
         record::{Fields, Raw, Record},
         rest,

@@ -123,6 +123,13 @@ impl Change {
         Self { collection, op: Op::Upsert, record, parent: None, index: 0, version: None }
     }
 
+    /// As a JSON line, without the line's end: `{"collection","op","version","record"}`.
+    pub fn to_json(&self) -> String {
+        let version = self.version.map_or("null".to_owned(), |version| version.0.to_string());
+        let (collection, op, record) = (self.collection, self.op.name(), self.record.line());
+        format!(r#"{{"collection":"{collection}","op":"{op}","version":{version},"record":{record}}}"#)
+    }
+
     /// The same, otherwise: patched, deleted, touched.
     pub fn op(self, op: Op) -> Self {
         Self { op, ..self }
@@ -151,6 +158,18 @@ pub enum Op {
     Delete,
     /// Something changed that the change does not carry: the engine fetches the row again by its key.
     Touch,
+}
+
+impl Op {
+    /// Its name, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Upsert => "upsert",
+            Op::Patch => "patch",
+            Op::Delete => "delete",
+            Op::Touch => "touch",
+        }
+    }
 }
 
 /// How new a record is: the merge applies a change only if its version is not below the row's.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     error::{Error, Result},
-    record::{Fields, Raw, Record, write_string},
+    record::{Fields, Raw, Record, line, write_string},
     time::parse_time,
 };
 
@@ -316,7 +316,7 @@ impl Call {
     pub fn to_json(&self) -> String {
         let mut out = Vec::with_capacity(256);
         self.write(&mut out);
-        String::from_utf8_lossy(&out).into_owned()
+        line(&out)
     }
 }
 
@@ -351,6 +351,17 @@ mod tests {
         let json = r#"{"type":"track","messageId":"m","userId":"7","event":"Order \"Done\"","timestamp":"2024-05-06T12:00:00Z","originalTimestamp":"2024-05-06T12:00:00Z","properties":{"a":[1.50,{"b":null}]},"context":{"ip":"::1"},"integrations":{"All":false},"x":{"y":1}}"#;
         let call = Call::parse(&Record::parse(&json.into()).unwrap(), None).unwrap();
         assert_eq!(call.to_json(), json);
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        let json =
+            "{\"userId\":\"1\",\"event\":\"E\",\"properties\":{\n  \"a b\": [1.50,\r\n\t\"x \\\" y\"]\n}}";
+        let call = Call::parse(&Record::parse(&json.into()).unwrap(), Some(CallKind::Track)).unwrap();
+        assert_eq!(
+            call.to_json(),
+            r#"{"type":"track","userId":"1","event":"E","properties":{"a b":[1.50,"x \" y"]}}"#
+        );
     }
 
     #[test]

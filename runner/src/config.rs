@@ -30,7 +30,7 @@ pub struct Config {
     pub key_file: Option<PathBuf>,
     /// What vendors and libraries reach.
     pub receive: Receive,
-    /// Pages and REST API.
+    /// Pages and REST API: the address is kept for them, nothing listens there yet.
     pub console: Console,
     /// Where tables go.
     pub warehouse: WarehouseSettings,
@@ -62,7 +62,7 @@ pub struct Receive {
     pub max_webhook_bytes: usize,
 }
 
-/// Pages and REST API.
+/// Pages and REST API: nothing listens there yet.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Console {
@@ -212,14 +212,13 @@ impl Config {
         if let Some(object) = value.as_object_mut() {
             object.remove("source");
         }
-        let mut config: Self = serde_json::from_value(value).map_err(|error| Error::config(nearest(&error.to_string())))?;
+        let mut config: Self = read(value).map_err(Error::config)?;
         let Value::Array(sources) = sources else {
             return Err(Error::config("source has to be written [[source]], one for each"));
         };
         for (place, source) in sources.into_iter().enumerate() {
             let name = source.get("name").and_then(Value::as_str).map_or(format!("number {}", place + 1), str::to_owned);
-            let source = serde_json::from_value(source)
-                .map_err(|error| Error::config(nearest(&error.to_string())).within("source", &name))?;
+            let source = read(source).map_err(|error| Error::config(error).within("source", &name))?;
             config.source.push(source);
         }
         config.check()?;
@@ -360,6 +359,16 @@ fn expand_text(text: &str, env: &dyn Fn(&str) -> Option<String>, path: &str) -> 
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Reads a part of the file; what is wrong is said with its place.
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let (path, message) = (error.path().to_string(), nearest(&error.inner().to_string()));
+        // The message names what is unknown itself; so does the path, in the end.
+        let path = if message.contains("unknown key") { path.rsplit_once('.').map_or("", |(path, _)| path) } else { path.as_str() };
+        if matches!(path, "" | ".") { message } else { format!("{path}: {message}") }
+    })
 }
 
 /// Adds the nearest known name to serde's `unknown field` message.

@@ -78,6 +78,7 @@ pub async fn run(subject: &Subject, opened: &Opened, replay: &Replay, root: &str
         start_date: Some(subject.fixtures.config.start_date),
         collections: filled,
         exclude: Vec::new(),
+        only: Vec::new(),
         full: false,
         touched_only: false,
         accept_deletes: false,

@@ -159,15 +159,16 @@ impl Fixtures {
                 }
                 Some(_) if part(".calls").is_some() || part(".headers").is_some() => {}
                 Some((_, content_type)) if !stem.contains('.') => {
-                    let beside = |what: &str| files.get(&format!("{stem}.{what}.json")).map(|text| (what, text));
-                    let around = beside("headers").map(|(what, text)| read(&format!("{stem}.{what}.json"), text));
-                    let calls = beside("calls").map(|(what, text)| read(&format!("{stem}.{what}.json"), text));
+                    let around = format!("{stem}.headers.json");
+                    let calls = format!("{stem}.calls.json");
+                    let around = files.get(&around).map(|text| read(&around, text)).transpose()?;
+                    let calls = files.get(&calls).map(|text| read(&calls, text)).transpose()?;
                     fixtures.deliveries.push(Sample {
                         name: stem.to_owned(),
                         body: content.clone(),
                         content_type,
-                        around: around.transpose()?.unwrap_or_default(),
-                        calls: calls.transpose()?,
+                        around: around.unwrap_or_default(),
+                        calls,
                     });
                 }
                 _ => fixtures.strays.push(file.clone()),

@@ -98,7 +98,7 @@ fn sources_show_keys_that_stay() {
 /// `Zendesk` in a world so small that no export has a second page.
 fn desk() -> (Arc<Zendesk>, Stand, String) {
     let desk = Arc::new(Zendesk::new(vendor::world(11, 60)));
-    let stand = Stand::sandbox(desk.clone(), Duration::ZERO);
+    let stand = Stand::sandbox(desk.clone(), Duration::ZERO, &[]);
     let settings = desk.settings().to_string();
     (desk, stand, settings)
 }
@@ -142,6 +142,7 @@ fn read_says_what_is_wrong_with_what_it_was_given() {
     let read = |connector: &str, settings: &str, more: &[&str]| {
         house.run(&[&["read", connector, "--settings", settings][..], more].concat())
     };
+    house.run(&["read", "zendesk"]).fails(2, &["--settings is missing", "headwater catalog zendesk"]);
     read("zendsk", "{}", &[]).fails(2, &["unknown connector zendsk", "zendesk"]);
     read("zendesk", "{", &[]).fails(2, &["--settings is no JSON"]);
     read("zendesk", "none.json", &[]).fails(2, &["--settings none.json"]);
@@ -152,6 +153,10 @@ fn read_says_what_is_wrong_with_what_it_was_given() {
     read("zendesk", good, &["--base-url", "http://example.com"]).fails(2, &["http"]);
     let stand = vendor::zendesk(|_| json(r#"{"groups":[],"meta":{"has_more":false}}"#));
     read("zendesk", good, &["--base-url", &stand.url, "--collections", "grups"]).fails(2, &["no collection grups", "groups"]);
+    // `--config` is another name of `--settings`, not a configuration file's here.
+    house.run(&["read", "zendesk", "--config", "settings.json"]).fails(2, &["unknown key emial"]);
+    let read_groups = ["read", "zendesk", "--config", good, "--base-url", &stand.url, "--collections", "groups"];
+    assert!(house.run(&read_groups).success().out.contains("\"state\""));
     house.write("state.json", "[1");
     read("zendesk", good, &["--base-url", &stand.url, "--state", "state.json"]).fails(2, &["--state", "state.json"]);
 }
@@ -197,7 +202,7 @@ fn query_prints_every_format_and_only_reads() {
     let house = House::new(&zendesk_source("help", &stand.url, &["groups", "ticket_forms"]));
     house.run(&["sync", "help"]).success();
     let query = |format: &str, sql: &str| house.run(&["query", "--format", format, sql]);
-    assert_eq!(query("csv", "SELECT id, name FROM help.groups").success().out, "id,name\n1,\"a,\"\"b\"\"\"\n");
+    assert_eq!(query("csv", "SELECT id, name FROM help.groups").success().out, "id,name\r\n1,\"a,\"\"b\"\"\"\r\n");
     let lines = query("jsonl", "SELECT id, name, NULL AS none FROM help.groups").success().json_lines();
     assert_eq!(lines, [json!({ "id": 1, "name": "a,\"b\"", "none": null })]);
     let table = house.run(&["query", "SELECT g.name, f.name AS form FROM help.groups g, help.ticket_forms f"]).success().out;

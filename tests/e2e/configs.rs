@@ -13,7 +13,7 @@ fn what_is_wrong_with_a_file_is_said_in_one_line() {
     for (text, words) in [
         ("data_dri = \"x\"".to_owned(), &["data_dri", "did you mean data_dir?"][..]),
         ("[receive]\nlisen = \"127.0.0.1:1\"".to_owned(), &["lisen", "did you mean listen?"]),
-        ("[receive]\nlisten = \"here\"".to_owned(), &["listen", "socket address"]),
+        ("[receive]\nlisten = \"here\"".to_owned(), &["receive.listen", "socket address"]),
         ("[warehouse]\ntype = \"sqlit\"".to_owned(), &["sqlit", "sqlite"]),
         ("[[source]\nname = 1".to_owned(), &["line 1"]),
         ("[[source]]\nname = \"a\"".to_owned(), &["source a", "connector"]),

@@ -158,11 +158,6 @@ impl House {
         all.into_iter().find(|source| source["name"] == name).expect("the source is listed")
     }
 
-    /// A source's public key.
-    pub fn write_key(&self, name: &str) -> String {
-        self.source(name)["write_key"].as_str().expect("every source has a write key").to_owned()
-    }
-
     /// The path of a source's webhook, its key included.
     pub fn webhook(&self, name: &str) -> String {
         let source = self.source(name);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use headwater_core::{
+    name::distinct,
     object::{Type, intern},
     prelude::*,
 };
@@ -197,58 +198,4 @@ fn column_type(kind: &str) -> Option<Type> {
         // id, reference, string, picklist, textarea, time, anyType, … and whatever comes to be.
         _ => Type::Text,
     })
-}
-
-/// A name as Segment's warehouses write it: `SystemModstamp` is `system_modstamp`, `My_Field__c` is `my_field_c`. A
-/// word begins at a capital behind a small letter or digit, and behind anything that is no letter or digit.
-pub(super) fn snake(name: &str) -> String {
-    #[derive(PartialEq)]
-    enum Last {
-        Gap,
-        Capital,
-        Small,
-    }
-    let mut out = String::with_capacity(name.len() + 4);
-    let mut last = Last::Gap;
-    for letter in name.chars() {
-        let next = match letter {
-            'A'..='Z' => Last::Capital,
-            'a'..='z' => Last::Small,
-            '0'..='9' if last == Last::Gap => Last::Capital,
-            '0'..='9' => {
-                out.push(letter);
-                continue;
-            }
-            _ => {
-                last = Last::Gap;
-                continue;
-            }
-        };
-        if !out.is_empty() && (last == Last::Gap || (last == Last::Small && next == Last::Capital)) {
-            out.push('_');
-        }
-        out.push(letter.to_ascii_lowercase());
-        last = next;
-    }
-    out
-}
-
-/// The longest name that every warehouse takes.
-const LONGEST: usize = 63;
-
-/// The name that a column or table gets. One that is taken (`FooBar__c` and `Foo_Bar__c`) or too long ends in a digest
-/// of the API name: it then stays the same, whatever else the account has.
-pub(super) fn distinct(api_name: &str, taken: &mut HashSet<String>) -> String {
-    let name = snake(api_name);
-    if name.len() <= LONGEST && taken.insert(name.clone()) {
-        return name;
-    }
-    // FNV-1a
-    let digest = api_name
-        .bytes()
-        .fold(0x811c_9dc5_u32, |digest, byte| (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let kept: String = name.chars().take(LONGEST - 9).collect();
-    let apart = format!("{kept}_{digest:08x}");
-    taken.insert(apart.clone());
-    apart
 }

@@ -1,9 +1,13 @@
 //! What can be tried without a server; the laws of `tests/conformance` do the rest.
 
-use headwater_core::{http::Options, object::Type};
+use headwater_core::{
+    http::Options,
+    name::{distinct, snake},
+    object::Type,
+};
 
 use super::{
-    describe::{Described, distinct, snake},
+    describe::Described,
     fault::{is, judge},
     query::{Query, Row},
     *,
@@ -125,7 +129,7 @@ fn names_are_those_of_segments_warehouses() {
     let mut taken = Default::default();
     let mut name = |api_name: &str| distinct(api_name, &mut taken);
     assert_eq!(name("FooBar__c"), "foo_bar_c");
-    assert_eq!(name("Foo_Bar__c"), "foo_bar_c_72afd408");
+    assert_eq!(name("Foo_Bar__c"), "foo_bar_c_d2ff7a0b");
     let long = name(&format!("acme__{}__c", "Ab".repeat(40)));
     assert!(long.len() == 63 && long.starts_with("acme_ab_ab_"), "{long}");
 }

@@ -49,7 +49,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::auth::{ClientAuth, Grant};
+    use crate::auth::{Carry, ClientAuth, Grant};
 
     #[test]
     fn the_page_is_told_what_it_needs() {
@@ -61,6 +61,7 @@ mod tests {
             grant: Grant::RefreshToken(Secret::new("")),
             scopes: vec!["read".into(), "more".into()],
             extra: Vec::new(),
+            carry: Carry::Bearer,
         };
         let authorize = Authorize { url: "https://example.com/allow?access_type=offline".into(), pkce: true };
         let consent = consent(&authorize, &oauth, "http://localhost:1/back").unwrap();

@@ -110,6 +110,27 @@ pub struct OAuth {
     pub scopes: Vec<String>,
     /// Further parameters of the token request; one that the grant sets itself (`grant_type`) is replaced.
     pub extra: Vec<(String, String)>,
+    /// Where requests carry the token.
+    pub carry: Carry,
+}
+
+/// Where requests carry a token. Wherever it is, the client puts it there, so that a renewed one is in the next attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carry {
+    /// `Authorization: Bearer …`
+    #[default]
+    Bearer,
+    /// The token alone, in a header of this name.
+    Header(&'static str),
+    /// In the request's body, in place of `{token}`, written as its content type (JSON, XML, form) needs it.
+    Body,
+}
+
+impl OAuth {
+    /// Whether tokens of the one are good for the other: all but where requests carry them.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        *self == Self { carry: self.carry, ..other.clone() }
+    }
 }
 
 impl fmt::Debug for Auth {
@@ -149,6 +170,8 @@ pub enum ClientAuth {
     Body,
     /// HTTP Basic.
     Basic,
+    /// The whole token request is a JSON object, `client_id` and `client_secret` among its members.
+    Json,
 }
 
 /// How a token is got.

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::{HeaderValue, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use oauth2::{
@@ -59,7 +60,7 @@ pub(super) async fn refresh(oauth: &OAuth, wire: &Arc<Wire>, refresh: &Secret) -
         request = request.add_extra_param(name, value);
     }
     let now = (wire.clock)();
-    Ok(request.request_async(&sender(wire)).await.map_err(|error| refused(oauth, error))?.token(now))
+    Ok(request.request_async(&sender(wire, oauth)).await.map_err(|error| refused(oauth, error))?.token(now))
 }
 
 /// A token for the app itself.
@@ -71,7 +72,7 @@ pub(super) async fn own(oauth: &OAuth, wire: &Arc<Wire>) -> Result<Token> {
         request = request.add_extra_param(name, value);
     }
     let now = (wire.clock)();
-    Ok(request.request_async(&sender(wire)).await.map_err(|error| refused(oauth, error))?.token(now))
+    Ok(request.request_async(&sender(wire, oauth)).await.map_err(|error| refused(oauth, error))?.token(now))
 }
 
 /// The token that a code from the user's browser is good for.
@@ -93,7 +94,7 @@ pub(super) async fn code(
         request = request.add_extra_param(name, value);
     }
     let now = (wire.clock)();
-    Ok(request.request_async(&sender(wire)).await.map_err(|error| refused(oauth, error))?.token(now))
+    Ok(request.request_async(&sender(wire, oauth)).await.map_err(|error| refused(oauth, error))?.token(now))
 }
 
 /// A token for a signed assertion (RFC 7523), which the `oauth2` crate does not know.
@@ -126,7 +127,7 @@ fn bearing(oauth: &OAuth, now: Timestamp) -> Result<HttpRequest> {
         .header("accept", "application/json")
         .header("content-type", FORM);
     match (&oauth.client_secret, oauth.client_auth) {
-        (Some(secret), ClientAuth::Body) => {
+        (Some(secret), ClientAuth::Body | ClientAuth::Json) => {
             form.append_pair("client_id", &oauth.client_id).append_pair("client_secret", secret.expose());
         }
         (Some(secret), ClientAuth::Basic) => {
@@ -139,7 +140,7 @@ fn bearing(oauth: &OAuth, now: Timestamp) -> Result<HttpRequest> {
     form.extend_pairs(&oauth.extra);
     let request = request.body(form.finish().into_bytes());
     let bad = |_| Error::config("the token request cannot be built: check token_url and client secret");
-    request.map(last_wins).map_err(bad)
+    request.map(|request| written(request, oauth.client_auth)).map_err(bad)
 }
 
 fn assertion(oauth: &OAuth, now: Timestamp) -> Result<String> {
@@ -170,7 +171,7 @@ fn app(oauth: &OAuth) -> Result<App> {
     let url = TokenUrl::new(oauth.token_url.clone()).map_err(|_| Error::config("token_url is no address"))?;
     let app = oauth2::Client::new(ClientId::new(oauth.client_id.clone())).set_token_uri(url).set_auth_type(
         match oauth.client_auth {
-            ClientAuth::Body => AuthType::RequestBody,
+            ClientAuth::Body | ClientAuth::Json => AuthType::RequestBody,
             ClientAuth::Basic => AuthType::BasicAuth,
         },
     );
@@ -183,24 +184,33 @@ fn app(oauth: &OAuth) -> Result<App> {
 /// How the `oauth2` crate reaches the network: as every request does.
 fn sender(
     wire: &Arc<Wire>,
+    oauth: &OAuth,
 ) -> impl Fn(HttpRequest) -> futures::future::BoxFuture<'static, Result<oauth2::HttpResponse>> + Send + Sync + use<>
 {
-    let wire = Arc::clone(wire);
+    let (wire, client_auth) = (Arc::clone(wire), oauth.client_auth);
     move |request| {
         let wire = Arc::clone(&wire);
-        Box::pin(async move { wire.token(last_wins(request)).await })
+        Box::pin(async move { wire.token(written(request, client_auth)).await })
     }
 }
 
-/// Of a parameter that stands there twice, the last one counts: an app's own `grant_type` replaces the grant's.
-fn last_wins(mut request: HttpRequest) -> HttpRequest {
+/// The request as the server wants it written. Of a parameter that stands there twice, the last one counts: an app's own
+/// `grant_type` replaces the grant's.
+fn written(mut request: HttpRequest, client_auth: ClientAuth) -> HttpRequest {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (name, value) in form_urlencoded::parse(request.body()) {
         pairs.retain(|(known, _)| *known != name);
         pairs.push((name.into_owned(), value.into_owned()));
     }
-    *request.body_mut() =
-        form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes();
+    if client_auth == ClientAuth::Json {
+        let object: Map<String, Value> =
+            pairs.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
+        *request.body_mut() = Value::Object(object).to_string().into_bytes();
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    } else {
+        *request.body_mut() =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes();
+    }
     request
 }
 
@@ -316,8 +326,12 @@ mod tests {
 
     #[test]
     fn a_parameter_of_the_app_replaces_the_grants() {
-        let body = b"grant_type=client_credentials&a=1&grant_type=account_credentials".to_vec();
-        let request = last_wins(http::Request::post("https://x").body(body).unwrap());
-        assert_eq!(request.body(), b"a=1&grant_type=account_credentials");
+        let body = b"grant_type=client_credentials&a=1%202&grant_type=account_credentials".to_vec();
+        let request = http::Request::post("https://x").header("content-type", FORM).body(body).unwrap();
+        let form = written(request.clone(), ClientAuth::Body);
+        assert_eq!(form.body(), b"a=1+2&grant_type=account_credentials");
+        let json = written(request, ClientAuth::Json);
+        assert_eq!(json.headers()[CONTENT_TYPE], "application/json");
+        assert_eq!(json.body(), br#"{"a":"1 2","grant_type":"account_credentials"}"#);
     }
 }

@@ -4,7 +4,10 @@
 //! ([`Addresses::physical`]). So what may be asked, with which credentials, is decided the same way with and
 //! without one.
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 use url::{Host as UrlHost, Url};
 
 use super::Api;
@@ -14,16 +17,24 @@ use crate::{
     object::Request,
 };
 
+/// How what a token tells stands in a host's address.
+const TOLD: &str = "{token.";
+
 /// What may stand in a query as it is.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// All that an API may be asked at.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    hosts: Vec<(&'static str, Url)>,
+    hosts: RwLock<Vec<Host>>,
+    /// Which of them only a token tells.
+    told: Vec<bool>,
     results: &'static [&'static str],
     base: Option<Url>,
 }
+
+/// A host's name and, once it is known, its address.
+type Host = (&'static str, Option<Url>);
 
 /// Where one request goes.
 #[derive(Clone, Debug)]
@@ -42,19 +53,47 @@ impl Addresses {
             return Err(Error::config("the API has no host"));
         }
         let mut hosts = Vec::with_capacity(api.hosts.len());
-        for host in &api.hosts {
-            hosts.push((host.name, secure(&host.url)?));
+        let told: Vec<bool> = api.hosts.iter().map(|host| host.url.contains(TOLD)).collect();
+        for (host, told) in api.hosts.iter().zip(&told) {
+            hosts.push((host.name, if *told { None } else { Some(secure(&host.url)?) }));
             if let Auth::OAuth(oauth) = &host.auth {
                 secure(&oauth.token_url)?;
             }
         }
-        Ok(Self { hosts, results: api.results, base: base_url.map(stand_in).transpose()? })
+        let base = base_url.map(stand_in).transpose()?;
+        Ok(Self { hosts: RwLock::new(hosts), told, results: api.results, base })
+    }
+
+    /// Whether only a token tells where this host is.
+    pub fn is_told(&self, host: usize) -> bool {
+        self.told.get(host).is_some_and(|told| *told)
+    }
+
+    /// Puts what came with a token into the address of such a host.
+    pub fn tell(&self, host: usize, template: &str, token: &Value) -> Result<()> {
+        let url = secure(&fill(template, token)?)?;
+        let is_known = matches!(self.hosts().get(host), Some((_, Some(known))) if *known == url);
+        if !is_known
+            && let Some(host) = self.hosts.write().unwrap_or_else(PoisonError::into_inner).get_mut(host)
+        {
+            host.1 = Some(url);
+        }
+        Ok(())
+    }
+
+    fn hosts(&self) -> RwLockReadGuard<'_, Vec<Host>> {
+        self.hosts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn host(&self, place: usize) -> Result<Url> {
+        let url = self.hosts().get(place).and_then(|(_, url)| url.clone());
+        url.ok_or_else(|| Error::unexpected("the token has not told where this host is"))
     }
 
     /// Where `request` goes, its query encoded.
     pub fn find(&self, request: &Request) -> Result<Address> {
         let near = self
-            .hosts
+            .hosts()
             .iter()
             .position(|(name, _)| *name == request.host)
             .or_else(|| request.host.is_empty().then_some(0));
@@ -64,7 +103,7 @@ impl Addresses {
         let mut address = if is_absolute(&request.path) {
             self.locate(parse(&request.path)?, near)?
         } else {
-            let host = &self.hosts[near].1;
+            let host = self.host(near)?;
             let whole =
                 format!("{}/{}", host.as_str().trim_end_matches('/'), request.path.trim_start_matches('/'));
             // An empty path is the host's own address, without a slash behind it.
@@ -106,7 +145,7 @@ impl Addresses {
 
     /// An absolute address: of a declared host (the `near` one if several share it), or of a result file.
     fn locate(&self, url: Url, near: usize) -> Result<Address> {
-        let mut url = self.logical(url, near);
+        let mut url = self.logical(url, near)?;
         // Some vendors write their own links without the s.
         if url.scheme() == "http" && url.port().is_none() {
             let _ = url.set_scheme("https");
@@ -114,16 +153,19 @@ impl Addresses {
         // Nobody needs these, and they would show.
         let _ = (url.set_username(""), url.set_password(None));
         url.set_fragment(None);
-        let shared = |host: &&(usize, &(&str, Url))| same_origin(&host.1.1, &url);
-        let hosts = || self.hosts.iter().enumerate();
-        let declared = hosts().find(|host| host.0 == near && shared(&host)).or_else(|| {
-            let fits = |host: &&(usize, &(&str, Url))| url.path().starts_with(host.1.1.path());
-            hosts()
-                .filter(|host| shared(&host))
-                .max_by_key(|host| if fits(&host) { host.1.1.path().len() } else { 0 })
-        });
-        if let Some((host, _)) = declared {
-            return Ok(Address { url, host: Some(host), trusted: true });
+        let shared: Vec<(usize, usize)> = {
+            let hosts = self.hosts();
+            let known =
+                hosts.iter().enumerate().filter_map(|(place, (_, host))| Some((place, host.as_ref()?)));
+            let fit = |host: &Url| if url.path().starts_with(host.path()) { host.path().len() } else { 0 };
+            known
+                .filter(|(_, host)| same_origin(host, &url))
+                .map(|(place, host)| (place, fit(host)))
+                .collect()
+        };
+        let named = shared.iter().find(|(place, _)| *place == near);
+        if let Some((host, _)) = named.or_else(|| shared.iter().max_by_key(|(_, fit)| *fit)) {
+            return Ok(Address { url, host: Some(*host), trusted: true });
         }
         if url.scheme() == "https" && url.port().is_none() && self.is_result(url.host_str().unwrap_or("")) {
             return Ok(Address { url, host: None, trusted: false });
@@ -142,13 +184,13 @@ impl Addresses {
     }
 
     /// A stand-in's links name the stand-in: back to the host that it stands for.
-    fn logical(&self, url: Url, near: usize) -> Url {
-        let Some(base) = self.base.as_ref().filter(|base| same_origin(base, &url)) else { return url };
-        let mut logical = self.hosts[near].1.clone();
+    fn logical(&self, url: Url, near: usize) -> Result<Url> {
+        let Some(base) = self.base.as_ref().filter(|base| same_origin(base, &url)) else { return Ok(url) };
+        let mut logical = self.host(near)?;
         let path = url.path();
         logical.set_path(path.strip_prefix(base.path().trim_end_matches('/')).unwrap_or(path));
         logical.set_query(url.query());
-        logical
+        Ok(logical)
     }
 }
 
@@ -164,11 +206,55 @@ pub(crate) fn add_query(url: &mut Url, name: &str, value: &str) {
 
 /// Takes a query parameter out, wherever it stands.
 pub(crate) fn remove_query(url: &mut Url, name: &str) {
-    let Some(query) = url.query() else { return };
-    let is_other =
-        |pair: &&str| form_urlencoded::parse(pair.as_bytes()).next().is_none_or(|(key, _)| key != name);
-    let kept = query.split('&').filter(is_other).collect::<Vec<_>>().join("&");
-    url.set_query(Some(kept.as_str()).filter(|query| !query.is_empty()));
+    let kept = url.query().map(|query| without(query, |key, _| key == name));
+    url.set_query(kept.as_deref().filter(|query| !query.is_empty()));
+}
+
+/// An address, whole or relative, without some of its query's parameters; the others stay as they are written.
+pub(crate) fn without_query(url: &str, is_out: impl Fn(&str, &str) -> bool) -> String {
+    let (rest, fragment) = url.split_once('#').map_or((url, None), |(rest, behind)| (rest, Some(behind)));
+    let Some((path, query)) = rest.split_once('?') else { return url.to_owned() };
+    let kept = without(query, is_out);
+    let mut out = path.to_owned();
+    for (mark, part) in [('?', Some(kept.as_str())), ('#', fragment)] {
+        if let Some(part) = part.filter(|part| !part.is_empty()) {
+            out.push(mark);
+            out.push_str(part);
+        }
+    }
+    out
+}
+
+fn without(query: &str, is_out: impl Fn(&str, &str) -> bool) -> String {
+    let is_kept = |pair: &&str| {
+        form_urlencoded::parse(pair.as_bytes()).next().is_none_or(|(key, value)| !is_out(&key, &value))
+    };
+    query.split('&').filter(is_kept).collect::<Vec<_>>().join("&")
+}
+
+/// A host's address as a token tells it.
+fn fill(template: &str, token: &Value) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once(TOLD) {
+        let (name, behind) =
+            after.split_once('}').ok_or_else(|| Error::config(format!("{template} is not closed")))?;
+        let value = token.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
+        let value =
+            value.ok_or_else(|| Error::unexpected(format!("the token endpoint's answer has no {name}")))?;
+        out.push_str(before);
+        // A part of a name must not become the end of it.
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+        if !out.is_empty() && !value.bytes().all(is_name) {
+            return Err(Error::unexpected(format!(
+                "{name} of the token endpoint's answer is no part of an address"
+            )));
+        }
+        out.push_str(if out.is_empty() { value.trim_end_matches('/') } else { value });
+        rest = behind;
+    }
+    out.push_str(rest);
+    Ok(out)
 }
 
 /// Host and path, to be shown: a query may hold anything.
@@ -274,5 +360,44 @@ mod tests {
         );
         assert_eq!(host(Request::get("https://example.com/chat/next").at("chat")), Some(1));
         assert_eq!(host(Request::get("/next").at("chat")), Some(1));
+    }
+
+    #[test]
+    fn a_token_tells_where_a_host_is() {
+        let api = Api::new("{token.instance_url}/v1", Auth::None).host(
+            "dc",
+            "https://{token.dc}.example.com",
+            Auth::None,
+        );
+        let addresses = Addresses::new(&api, None).unwrap();
+        let find = |request| addresses.find(&request).map(|found| found.url.to_string());
+        assert!(find(Request::get("/a")).unwrap_err().message().contains("has not told"));
+        let token = serde_json::json!({"instance_url": "https://a.example.net/", "dc": "us-7"});
+        for place in [0, 1] {
+            assert!(addresses.is_told(place));
+            addresses.tell(place, &api.hosts[place].url, &token).unwrap();
+        }
+        assert_eq!(find(Request::get("/a")).unwrap(), "https://a.example.net/v1/a");
+        assert_eq!(find(Request::get("/a").at("dc")).unwrap(), "https://us-7.example.com/a");
+        for (place, wrong) in [
+            (0, serde_json::json!({"instance_url": "http://a.example.net"})),
+            (0, serde_json::json!({"instance_url": "https://me:word@a.example.net"})),
+            (0, serde_json::json!({})),
+            (1, serde_json::json!({"dc": "evil.example/#"})),
+            (1, serde_json::json!({"dc": "evil.example?"})),
+            (1, serde_json::json!({"dc": "x@evil.example"})),
+        ] {
+            assert!(addresses.tell(place, &api.hosts[place].url, &wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(find(Request::get("/a").at("dc")).unwrap(), "https://us-7.example.com/a");
+    }
+
+    #[test]
+    fn parameters_are_taken_out_of_any_address() {
+        let out = |url| without_query(url, |name, value| name == "key" || value == "s3cret");
+        assert_eq!(out("/a?x=1&key=2&y=%20#f"), "/a?x=1&y=%20#f");
+        assert_eq!(out("https://a.example/b?key=1&other=s3cret"), "https://a.example/b");
+        assert_eq!(out("?%6bey=1&cursor=a%3D%3D&keys=3"), "?cursor=a%3D%3D&keys=3");
+        assert_eq!(out("/a"), "/a");
     }
 }

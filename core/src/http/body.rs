@@ -1,12 +1,13 @@
 //! The body of an answer, as it comes.
 
-use std::{fmt, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
 use super::{
+    budget::Share,
     pace::Pass,
     wire::{cut, late},
 };
@@ -22,7 +23,8 @@ pub struct Body {
     idle: Duration,
     pass: Pass,
     offset: u64,
-    rest: Bytes,
+    /// What has come and was not handed out.
+    rest: VecDeque<Bytes>,
 }
 
 impl Body {
@@ -32,7 +34,7 @@ impl Body {
         idle: Duration,
         pass: Pass,
     ) -> Self {
-        Self { response, asked, idle, pass, offset: 0, rest: Bytes::new() }
+        Self { response, asked, idle, pass, offset: 0, rest: VecDeque::new() }
     }
 
     /// The answer's status: 2xx.
@@ -58,9 +60,9 @@ impl Body {
     /// The next bytes; none at the end. An answer that stops before its end is a [transient](crate::error::Kind)
     /// error: ask again, and skip.
     pub async fn next_chunk(&mut self) -> Result<Option<Bytes>> {
-        let chunk = match std::mem::take(&mut self.rest) {
-            rest if !rest.is_empty() => Some(rest),
-            _ => self.receive().await.map_err(|error| error.within(self.asked.0, &self.asked.1))?,
+        let chunk = match self.rest.pop_front() {
+            Some(chunk) => Some(chunk),
+            None => self.receive().await.map_err(|error| error.within(self.asked.0, &self.asked.1))?,
         };
         self.offset += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(chunk)
@@ -81,40 +83,39 @@ impl Body {
             let over = self.offset.saturating_sub(goal);
             if over > 0 {
                 chunk.advance(chunk.len() - over as usize);
-                self.rest = chunk;
+                self.rest.push_front(chunk);
                 self.offset = goal;
             }
         }
         Ok(())
     }
 
-    /// All of it, if it is no larger than `most`.
-    pub(super) async fn whole(&mut self, most: usize) -> Result<Bytes> {
-        let known = self.response.content_length().unwrap_or(0);
-        if known > most as u64 {
-            return Err(too_large(most));
+    /// All of it, if it is no larger than `most`; else it has come so far, and [`next_chunk`](Self::next_chunk) still
+    /// hands it out from its beginning. What has come is `share`'s.
+    pub(super) async fn begin(&mut self, most: usize, share: &mut Share) -> Result<Option<Bytes>> {
+        if self.response.content_length().unwrap_or(0) > most as u64 {
+            return Ok(None);
         }
-        let Some(first) = self.receive().await? else { return Ok(Bytes::new()) };
-        if first.len() > most {
-            return Err(too_large(most));
-        }
-        let mut all = BytesMut::new();
-        let mut last = first;
+        let mut come = 0;
         while let Some(chunk) = self.receive().await? {
-            if all.len() + last.len() + chunk.len() > most {
-                return Err(too_large(most));
+            come += chunk.len();
+            share.grow(come);
+            self.rest.push_back(chunk);
+            if come > most {
+                return Ok(None);
             }
-            if all.is_empty() {
-                all.reserve((known as usize).max(4 * last.len()).min(most));
-            }
-            all.extend_from_slice(&last);
-            last = chunk;
         }
-        if all.is_empty() {
-            return Ok(last);
+        if self.rest.len() < 2 {
+            return Ok(Some(self.rest.pop_front().unwrap_or_default()));
         }
-        all.extend_from_slice(&last);
-        Ok(all.freeze())
+        let mut all = BytesMut::with_capacity(come);
+        self.rest.drain(..).for_each(|chunk| all.extend_from_slice(&chunk));
+        Ok(Some(all.freeze()))
+    }
+
+    /// Other requests may begin while it is open.
+    pub(super) fn release(&mut self) {
+        self.pass.release();
     }
 
     async fn receive(&mut self) -> Result<Option<Bytes>> {
@@ -136,7 +137,8 @@ impl fmt::Debug for Body {
     }
 }
 
-fn too_large(most: usize) -> Error {
+/// An answer is larger than anybody wants to hold.
+pub(crate) fn too_large(most: usize) -> Error {
     let most = match most >> 20 {
         0 => format!("{most} bytes"),
         megabytes => format!("{megabytes} MiB"),

@@ -13,22 +13,27 @@ use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Answer, Api, Body, Options,
-    address::{Address, Addresses, place},
-    dress::{Hop, dress},
+    Answer, Api, Body, Options, Share,
+    address::{Address, Addresses, place, without_query},
+    body::too_large,
+    dress::{Hop, body, dress},
     judge,
     pace::{Pace, jiff_duration},
+    shelf::Shelf,
     veil::Veil,
     wire::{Clock, Wire, late},
 };
 use crate::{
     auth::{Auth, Secret, Token, session::Session},
     error::{Error, Kind, Result},
-    object::Request,
+    object::{Account, Request},
 };
 
 /// So many redirects are followed.
 const REDIRECTS: usize = 5;
+
+/// The room that an answer takes before it is known how large it is, in bytes.
+const USUAL: usize = 1 << 20;
 
 /// The only way to ask an account's API: whatever a connector asks is signed, paced, tried again and judged here.
 pub struct Client {
@@ -37,7 +42,26 @@ pub struct Client {
     pace: Pace,
     /// For each host, the session that its tokens come from.
     sessions: Vec<Option<Arc<Session>>>,
-    options: Options,
+    /// Long answers that are read page by page.
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) options: Options,
+}
+
+/// What is asked, and how much of the answer is waited for.
+struct Asking<'a> {
+    request: &'a Request,
+    address: Address,
+    reading: Reading,
+}
+
+#[derive(Clone, Copy)]
+enum Reading {
+    /// All of it.
+    Whole,
+    /// Nothing: it is read as it comes.
+    Stream,
+    /// All of it if it is no larger than this; else it is read as it comes.
+    Begin(usize),
 }
 
 /// One attempt that failed.
@@ -59,21 +83,54 @@ impl Client {
         pace.spread = options.backoff;
         let wire = Arc::new(Wire::new(addresses, Veil::new(&api), clock, &options)?);
         let sessions = sessions(&api, &wire, &options)?;
-        Ok(Self { api, wire, pace, sessions, options })
+        let shelf = Shelf::new(options.open_bodies, options.idle_timeout);
+        Ok(Self { api, wire, pace, sessions, shelf, options })
     }
 
-    /// Sends a request and returns its answer: 2xx, and no error inside.
+    /// Sends a request and returns its answer: 2xx, and no error inside. It waits while the budget has no room.
     pub async fn send(&self, request: Request) -> Result<Answer> {
-        self.ask(&request, true).await.map(|(answer, _)| answer)
+        let mut share = self.options.budget.share(USUAL).await;
+        let (mut answer, _) = self.ask(&request, Reading::Whole, &mut share).await?;
+        answer.body = share.hold(answer.body);
+        Ok(answer)
     }
 
     /// Sends a request whose answer is read as it comes. Its beginning is tried again like any other; what breaks
-    /// afterwards, [`Body::next_chunk`] tells. [`Api::judge`] sees only answers that are not 2xx.
+    /// afterwards, [`Body::next_chunk`] tells. [`Api::judge`] sees only answers that are not 2xx. What is kept of it,
+    /// the caller has to bound.
     pub async fn open(&self, request: Request) -> Result<Body> {
-        match self.ask(&request, false).await? {
+        let mut share = Share::none(&self.options.budget);
+        match self.ask(&request, Reading::Stream, &mut share).await? {
             (_, Some(body)) => Ok(body),
             (_, None) => Err(Error::unexpected("the answer has no body")),
         }
+    }
+
+    /// Sends a request. An answer that is no larger than `most` comes whole, judged like any other; a larger one is to be
+    /// read as it comes. What has come is `share`'s.
+    pub(crate) async fn begin(
+        &self,
+        request: &Request,
+        most: usize,
+        share: &mut Share,
+    ) -> Result<(Answer, Option<Body>)> {
+        self.ask(request, Reading::Begin(most), share).await
+    }
+
+    /// The account that the client was made for; empty before the first check.
+    pub fn account(&self) -> &Account {
+        &self.options.account
+    }
+
+    /// An address that a vendor answered with, without the credentials that stand in its query: a cursor is no place
+    /// for them, and the client adds them again. `host` is the name of the host that it is of.
+    pub fn without_secrets(&self, host: &str, url: &str) -> String {
+        let mut hosts = self.api.hosts.iter();
+        let own = hosts.find(|known| known.name == host).or(self.api.hosts.first());
+        without_query(url, |name, value| {
+            matches!(own.map(|own| &own.auth), Some(Auth::Query(known, _)) if *known == name)
+                || self.wire.veil.hide(value) != value
+        })
     }
 
     /// The token in use, renewed if it has ended: for what came with it (`instance_url`). Of several, the first
@@ -98,19 +155,26 @@ impl Client {
         session.ok_or_else(|| Error::config("this API is not used with OAuth tokens"))
     }
 
-    async fn ask(&self, request: &Request, whole: bool) -> Result<(Answer, Option<Body>)> {
+    async fn ask(
+        &self,
+        request: &Request,
+        reading: Reading,
+        share: &mut Share,
+    ) -> Result<(Answer, Option<Body>)> {
+        self.locate_hosts().await?;
         let address = self.wire.addresses.find(request).map_err(|error| self.wire.hide(error))?;
+        let asking = Asking { request, address, reading };
+        let address = &asking.address;
         let mut deadline = Instant::now() + self.options.deadline;
         let mut backoff = self.backoff();
         let mut stale = None;
         let mut attempt = 1;
         loop {
-            let failed =
-                match self.attempt(request, &address, whole, stale.as_ref(), attempt, &mut deadline).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(failed) => failed,
-                };
-            let error = failed.error.within(verb(&request.method), self.shown(&address));
+            let failed = match self.attempt(&asking, stale.as_ref(), attempt, &mut deadline, share).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            let error = failed.error.within(verb(&request.method), self.shown(address));
             if failed.last {
                 return Err(error);
             }
@@ -124,7 +188,7 @@ impl Client {
                 _ => error.within("attempt", format!("{attempt} of {}", self.options.max_attempts)),
             };
             let delay = backoff.next().unwrap_or(self.options.backoff);
-            let wait = self.wait(&error, request, &address, delay);
+            let wait = self.wait(&error, request, address, delay);
             if !error.kind().is_temporary() || error.until().is_some() || attempt >= self.options.max_attempts
             {
                 return Err(error);
@@ -140,18 +204,18 @@ impl Client {
     /// Sends the request once, and judges the answer.
     async fn attempt(
         &self,
-        request: &Request,
-        address: &Address,
-        whole: bool,
+        asking: &Asking<'_>,
         stale: Option<&Secret>,
         attempt: u32,
         deadline: &mut Instant,
+        share: &mut Share,
     ) -> Result<(Answer, Option<Body>), Failed> {
+        let Asking { request, address, reading } = asking;
         let last = |error| Failed { error, token: None, last: true };
         // Whoever waits for a token is not in line yet; and a long line may outlive it.
         self.credential(address, stale).await.map_err(last)?;
         let entered = self.pace.enter(address.host, request.limit, *deadline).await;
-        let (mut pass, in_line) = entered.map_err(last)?;
+        let (pass, in_line) = entered.map_err(last)?;
         *deadline += in_line;
         let token = self.credential(address, stale).await.map_err(last)?;
 
@@ -161,15 +225,24 @@ impl Client {
         let work = async {
             let response = self.follow(request, address, token.as_ref()).await?;
             let (status, headers) = (response.status(), response.headers().clone());
-            if !whole {
-                pass.release();
-            }
             let mut body = Body::new(response, asked.clone(), self.options.idle_timeout, pass);
-            if !whole && status.is_success() {
-                return Ok((Answer { status, headers, body: Bytes::new() }, Some(body)));
+            let all = self.options.max_answer;
+            let most = match reading {
+                Reading::Begin(most) if status.is_success() => *most,
+                _ => all,
+            };
+            let whole = match reading {
+                Reading::Stream if status.is_success() => None,
+                _ => body.begin(most, share).await?,
+            };
+            match (whole, reading) {
+                (Some(body), _) => Ok((Answer { status, headers, body }, None)),
+                (None, Reading::Stream | Reading::Begin(_)) if status.is_success() => {
+                    body.release();
+                    Ok((Answer { status, headers, body: Bytes::new() }, Some(body)))
+                }
+                (None, _) => Err(too_large(all)),
             }
-            let body = body.whole(self.options.max_answer).await?;
-            Ok((Answer { status, headers, body }, None))
         };
         let result = timeout(patience, work).await.unwrap_or_else(|_| Err(late(patience)));
         self.log(&asked, &result, began, attempt);
@@ -180,7 +253,7 @@ impl Client {
         let judged =
             body.is_none().then(|| judge::judge(&self.api, &answer, wants_json(request), now)).flatten();
         if let Some(error) = judged {
-            return Err(failed(self.wire.hide(error)));
+            return Err(failed(self.pace.spent(self.wire.hide(error), address.host)));
         }
         if let Some(wait) = (self.api.ease)(&answer) {
             self.pace.close(address.host, request.limit, wait);
@@ -196,12 +269,13 @@ impl Client {
         token: Option<&Token>,
     ) -> Result<reqwest::Response> {
         let mut address = address.clone();
-        let (mut method, mut body) = (request.method.clone(), request.body.clone());
+        let (mut method, mut content) = (request.method.clone(), request.body.clone());
         for hop in 0..=REDIRECTS {
             let mut url = address.url.clone();
-            let hop = Hop { address: &address, redirected: hop > 0, has_body: !body.is_empty() };
+            let hop = Hop { address: &address, redirected: hop > 0, has_body: !content.is_empty() };
             let headers = dress(&self.api, request, &hop, &mut url, token)?;
-            let response = self.wire.send(method.clone(), &url, headers, body.clone()).await?;
+            let body = body(&self.api, request, &address, content.clone(), token);
+            let response = self.wire.send(method.clone(), &url, headers, body).await?;
             let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
             let Some(location) = location.filter(|_| is_redirect(response.status())) else {
                 return Ok(response);
@@ -214,10 +288,22 @@ impl Client {
             // As browsers do: only 307 and 308 keep what was asked.
             let keeps = matches!(response.status().as_u16(), 307 | 308);
             if !keeps && method != Method::HEAD {
-                (method, body) = (Method::GET, Bytes::new());
+                (method, content) = (Method::GET, Bytes::new());
             }
         }
         Err(Error::unexpected(format!("redirected more than {REDIRECTS} times")))
+    }
+
+    /// Puts what only a token tells into the addresses of hosts that wait for it.
+    async fn locate_hosts(&self) -> Result<()> {
+        for (place, host) in self.api.hosts.iter().enumerate() {
+            if self.wire.addresses.is_told(place) {
+                let own = self.sessions.get(place).and_then(Option::as_ref);
+                let session = own.map_or_else(|| self.session(), Ok)?;
+                self.wire.addresses.tell(place, &host.url, &session.token(None).await?.extra)?;
+            }
+        }
+        Ok(())
     }
 
     async fn credential(&self, address: &Address, stale: Option<&Secret>) -> Result<Option<Token>> {
@@ -238,7 +324,7 @@ impl Client {
             Some(until) => until.duration_since((self.options.clock)()).try_into().unwrap_or(Duration::ZERO),
             None => error.wait().unwrap_or(delay),
         };
-        self.pace.close(address.host, request.limit, asked);
+        self.pace.close(address.host, error.limit().or(request.limit), asked);
         asked.saturating_add(jitter)
     }
 
@@ -248,7 +334,8 @@ impl Client {
         error.paused_until(until.unwrap_or(Timestamp::MAX))
     }
 
-    fn backoff(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+    /// The pauses between attempts.
+    pub(crate) fn backoff(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         ExponentialBuilder::new()
             .with_min_delay(self.options.backoff)
             .with_max_delay(Duration::from_secs(60))
@@ -298,7 +385,7 @@ fn sessions(api: &Api, wire: &Arc<Wire>, options: &Options) -> Result<Vec<Option
             sessions.push(None);
             continue;
         };
-        let known = sessions.iter().flatten().find(|session| session.oauth == *oauth).cloned();
+        let known = sessions.iter().flatten().find(|session| session.oauth.is_same(oauth)).cloned();
         let session = match known {
             Some(session) => session,
             None => {

@@ -1,6 +1,9 @@
 //! What a request carries, and where: credentials go to the host that they are for, and nowhere else.
 
+use std::fmt::Write;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RANGE},
@@ -13,7 +16,7 @@ use super::{
     wire::secret,
 };
 use crate::{
-    auth::{Auth, Token},
+    auth::{Auth, Carry, Token},
     error::{Error, Result},
     object::Request,
 };
@@ -69,14 +72,62 @@ pub(super) fn dress(
             remove_query(url, name);
             add_query(url, name, key.expose());
         }
-        Auth::OAuth(_) => {
-            if let Some(token) = token {
+        Auth::OAuth(oauth) => match (oauth.carry, token) {
+            (Carry::Bearer, Some(token)) => {
                 let value = format!("Bearer {}", token.access.expose());
                 headers.insert(AUTHORIZATION, header_value("authorization", &value)?);
             }
-        }
+            (Carry::Header(name), Some(token)) => {
+                headers.insert(header_name(name)?, header_value(name, token.access.expose())?);
+            }
+            (Carry::Body, _) | (_, None) => {}
+        },
     }
     Ok(secret(headers))
+}
+
+/// The body of one hop: the token takes the place of `{token}`, where it is carried so.
+pub(super) fn body(
+    api: &Api,
+    request: &Request,
+    address: &Address,
+    content: Bytes,
+    token: Option<&Token>,
+) -> Bytes {
+    let (Auth::OAuth(oauth), Some(token)) = (auth(api, address), token) else { return content };
+    match std::str::from_utf8(&content) {
+        Ok(text) if oauth.carry == Carry::Body && text.contains(TOKEN) => {
+            let kind =
+                request.headers.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+            let kind = kind.map_or("json", |(_, kind)| kind.as_str());
+            text.replace(TOKEN, &escaped(kind, token.access.expose())).into()
+        }
+        _ => content,
+    }
+}
+
+/// Where a body takes the token.
+const TOKEN: &str = "{token}";
+
+/// Text as it stands in a body of this kind.
+fn escaped(kind: &str, text: &str) -> String {
+    if kind.contains("form-urlencoded") {
+        return form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    }
+    if kind.contains("xml") {
+        return text.chars().fold(String::with_capacity(text.len()), |mut out, letter| {
+            match letter {
+                '&' | '<' | '>' | '"' | '\'' => {
+                    // A String takes all.
+                    let _ = write!(out, "&#{};", letter as u32);
+                }
+                letter => out.push(letter),
+            }
+            out
+        });
+    }
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// What proves whose a request is, where it may be told.

@@ -1,6 +1,7 @@
 //! One limit by name: what it lets through, and when.
 
 use std::{
+    collections::VecDeque,
     num::NonZeroU32,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -54,6 +55,16 @@ struct Day {
 pub(super) struct Flow {
     limiter: RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Duration>>,
     ticks: Ticks,
+    /// Of a slow limit: what it has let through.
+    window: Option<Window>,
+}
+
+/// The latest requests of a limit that allows only a few: with them, some may go at once and still no span holds more
+/// than the amount.
+struct Window {
+    amount: usize,
+    span: Duration,
+    latest: Mutex<VecDeque<Duration>>,
 }
 
 /// The clock of one flow. It stands still while a request that this flow has let through waits elsewhere, or that
@@ -74,19 +85,25 @@ impl Gate {
         clock: &wire::Clock,
     ) -> Result<()> {
         let bad = |why: &str| Error::config(format!("limit {:?} of {allotment}: {why}", limit.name));
-        let amount = NonZeroU32::new(limit.amount).ok_or_else(|| bad("nothing is allowed"))?;
+        // No more than that is ever asked in a span.
+        let most = u32::try_from(limit.amount).unwrap_or(u32::MAX);
+        let amount = NonZeroU32::new(most).ok_or_else(|| bad("nothing is allowed"))?;
         match (limit.of, limit.per) {
-            (Of::Concurrent, _) => self.room.push(Arc::new(Semaphore::new(limit.amount as usize))),
+            (Of::Concurrent, _) => {
+                self.room.push(Arc::new(Semaphore::new((most as usize).min(Semaphore::MAX_PERMITS))));
+            }
             (_, Per::Rolling(Duration::ZERO)) => return Err(bad("the span is empty")),
             (Of::Bytes, Per::Rolling(span)) => self.debts.push(Debt {
-                per_second: f64::from(limit.amount) / span.as_secs_f64(),
-                burst: f64::from(limit.amount) / 10.0,
+                per_second: limit.amount as f64 / span.as_secs_f64(),
+                burst: limit.amount as f64 / 10.0,
                 owed: Mutex::new((0.0, Instant::now())),
             }),
             (Of::Requests | Of::Jobs, Per::Rolling(span)) => {
                 let ticks = Ticks { began: Instant::now(), still: Arc::default() };
-                let limiter = RateLimiter::direct_with_clock(quota(amount, span), ticks.clone());
-                self.flows.push(Flow { limiter, ticks });
+                let window = Window::of(amount.get(), span);
+                let quota = quota(amount, span, window.is_some());
+                let limiter = RateLimiter::direct_with_clock(quota, ticks.clone());
+                self.flows.push(Flow { limiter, ticks, window });
             }
             (of, Per::Day { hour, zone }) => {
                 let zone = TimeZone::get(zone).map_err(|_| bad("no such time zone"))?;
@@ -94,7 +111,7 @@ impl Gate {
                     return Err(bad("no such hour"));
                 }
                 let (ledger, clock) = (Arc::clone(ledger), clock.clone());
-                let (amount, bytes) = (u64::from(limit.amount), of == Of::Bytes);
+                let (amount, bytes) = (limit.amount, of == Of::Bytes);
                 self.days.push(Day { allotment, amount, bytes, hour, zone, ledger, clock });
             }
         }
@@ -118,6 +135,11 @@ impl Gate {
     /// One more request counts against the daily allotments.
     pub fn spend_day(&self) -> Result<()> {
         self.days.iter().filter(|day| !day.bytes).try_for_each(|day| day.spend(1))
+    }
+
+    /// The vendor says that the day's allotment is spent; it comes back then, if there is one.
+    pub fn exhaust(&self) -> Option<Timestamp> {
+        self.days.iter().map(Day::exhaust).max()
     }
 
     /// So much has come.
@@ -153,6 +175,10 @@ impl Flow {
         while let Err(early) = self.limiter.check() {
             sleep(early.wait_time_from(self.ticks.now()).max(Duration::from_millis(1))).await;
         }
+        let Some(window) = &self.window else { return };
+        while let Some(wait) = window.enter(self.ticks.now()) {
+            sleep(wait.max(Duration::from_millis(1))).await;
+        }
     }
 
     /// What it has let through was sent so much later.
@@ -168,12 +194,53 @@ impl governor::clock::Clock for Ticks {
     }
 }
 
+/// Two hundredths of a span are left for the way there.
+const MARGIN: f64 = 1.02;
+
+/// So many requests of a slow limit may go at once.
+const AT_ONCE: u32 = 3;
+
 /// A tenth of the amount may go at once, the rest evenly, so that no span ever holds more than the amount: with a
-/// burst of b and one more each t, a span T holds at most b + ⌈T/t⌉ − 1. Two hundredths are left for the way there.
-fn quota(amount: NonZeroU32, span: Duration) -> Quota {
-    let burst = NonZeroU32::new(amount.get() / 10).unwrap_or(NonZeroU32::MIN);
-    let each = span.mul_f64(1.02 / f64::from(amount.get() - burst.get() + 1)).max(Duration::from_nanos(1));
-    Quota::with_period(each).unwrap_or_else(|| Quota::per_second(amount)).allow_burst(burst)
+/// burst of b and one more each t, a span T holds at most b + ⌈T/t⌉ − 1. Where a [`Window`] sees to that, a few may go at
+/// once of any amount.
+fn quota(amount: NonZeroU32, span: Duration, has_window: bool) -> Quota {
+    let amount = amount.get();
+    let (burst, each) = match has_window {
+        true => (AT_ONCE.min(amount / 2).max(1), 1.0 / f64::from(amount)),
+        false => {
+            let burst = (amount / 10).max(1);
+            (burst, 1.0 / f64::from(amount - burst + 1))
+        }
+    };
+    let each = span.mul_f64(MARGIN * each).max(Duration::from_nanos(1));
+    let quota = Quota::with_period(each).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN));
+    quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN))
+}
+
+impl Window {
+    /// A window for a limit that allows only a few, and lets one wait for a second or more.
+    fn of(amount: u32, span: Duration) -> Option<Self> {
+        let is_slow = amount / 10 < AT_ONCE && span / amount >= Duration::from_secs(1);
+        is_slow.then(|| Self {
+            amount: amount as usize,
+            span: span.mul_f64(MARGIN),
+            latest: Mutex::default(),
+        })
+    }
+
+    /// Lets one through, or says how long it has to wait.
+    fn enter(&self, now: Duration) -> Option<Duration> {
+        let mut latest = lock(&self.latest);
+        if latest.len() >= self.amount {
+            let free = latest.front().map_or(Duration::ZERO, |first| *first + self.span);
+            if free > now {
+                return Some(free - now);
+            }
+            latest.pop_front();
+        }
+        latest.push_back(now);
+        None
+    }
 }
 
 impl Debt {
@@ -206,6 +273,14 @@ impl Day {
         Err(Error::new(Kind::RateLimited, message).paused_until(until))
     }
 
+    /// Spends what is left.
+    fn exhaust(&self) -> Timestamp {
+        let until = self.reset();
+        let left = self.amount.saturating_sub(self.ledger.spend(&self.allotment, until, 0));
+        self.ledger.spend(&self.allotment, until, left);
+        until
+    }
+
     fn reset(&self) -> Timestamp {
         let now = (self.clock)();
         let here = now.to_zoned(self.zone.clone());
@@ -227,11 +302,59 @@ mod tests {
     fn no_span_ever_holds_more_than_the_amount() {
         for amount in [1, 2, 3, 9, 10, 11, 19, 20, 100, 1000] {
             let span = Duration::from_secs(1);
-            let quota = quota(NonZeroU32::new(amount).unwrap(), span);
+            let quota = quota(NonZeroU32::new(amount).unwrap(), span, false);
             let (burst, each) = (quota.burst_size().get(), quota.replenish_interval());
             let in_span = f64::from(burst) + (span.as_secs_f64() / each.as_secs_f64()).ceil() - 1.0;
             assert!(in_span <= f64::from(amount), "{amount}: {in_span}");
             assert!(in_span >= f64::from(amount) * 0.5, "{amount}: {in_span} is needlessly slow");
         }
+    }
+
+    /// When a flow lets requests through that are always waiting, in seconds.
+    fn times(amount: u32, span: Duration, requests: usize) -> Vec<f64> {
+        let window = Window::of(amount, span).expect("a slow limit");
+        let quota = quota(NonZeroU32::new(amount).unwrap(), span, true);
+        let clock = governor::clock::FakeRelativeClock::default();
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+        let mut now = Duration::ZERO;
+        (0..requests)
+            .map(|_| {
+                let mut wait = |wait: Duration| {
+                    clock.advance(wait);
+                    now += wait;
+                    now
+                };
+                while let Err(early) = limiter.check() {
+                    wait(early.wait_time_from(governor::clock::Clock::now(&clock)));
+                }
+                let mut here = wait(Duration::ZERO);
+                while let Some(more) = window.enter(here) {
+                    here = wait(more);
+                }
+                here.as_secs_f64()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_slow_limit_lets_a_few_go_at_once_and_no_more_in_a_span() {
+        let minute = Duration::from_secs(60);
+        for amount in [1, 2, 6, 10, 29, 60] {
+            if amount == 60 {
+                assert!(Window::of(amount, minute).is_none(), "a tenth of it is enough");
+                continue;
+            }
+            let times = times(amount, minute, 50);
+            let at_once = times.iter().filter(|time| **time == 0.0).count();
+            assert_eq!(at_once, (amount / 2).clamp(1, 3) as usize, "{amount}");
+            for from in &times {
+                let in_span = times.iter().filter(|time| *time >= from && **time < from + 60.0).count();
+                assert!(in_span <= amount as usize, "{amount}: {in_span} from {from}");
+            }
+            // As many in the long run as are allowed.
+            let took = times.last().unwrap();
+            assert!(*took <= 50.0 / f64::from(amount) * 60.0 * 1.03, "{amount}: {took}");
+        }
+        assert!(Window::of(10, Duration::from_secs(1)).is_none(), "that is not slow");
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! Here is what an API looks like, as values. What the [`Client`] does with them, from the outside in: `client`
 //! asks until it has an answer, `pace` keeps the limits, `address` lets nothing leave the declared hosts,
-//! `dress` adds credentials, `wire` sends one request, `judge` says what an answer means, `body` reads it.
+//! `dress` adds credentials, `wire` sends one request, `judge` says what an answer means, `body` reads it, `budget` bounds
+//! what all of them hold, `shelf` keeps bodies open between pages.
 
 pub(crate) mod address;
-mod body;
+pub(crate) mod body;
+mod budget;
 mod client;
 mod dress;
 mod gate;
 mod judge;
 mod options;
 pub(crate) mod pace;
+pub(crate) mod shelf;
 mod veil;
 pub(crate) mod wire;
 
@@ -22,6 +25,7 @@ use http::{HeaderMap, StatusCode};
 
 pub use self::{
     body::Body,
+    budget::{Budget, Share},
     client::Client,
     options::Options,
     pace::{Ledger, MemoryLedger},
@@ -50,7 +54,8 @@ pub struct Api {
 pub struct Host {
     /// The name that endpoints use.
     pub name: &'static str,
-    /// `https://api.example.com`, a path allowed.
+    /// `https://api.example.com`, a path allowed. What only the token's answer tells stands in it as
+    /// `{token.instance_url}`: the whole address, or a part of its name (`https://{token.dc}.example.com`).
     pub url: String,
     /// How a request proves whose it is.
     pub auth: Auth,
@@ -66,7 +71,7 @@ pub struct Limit {
     /// Of what.
     pub of: Of,
     /// So many.
-    pub amount: u32,
+    pub amount: u64,
     /// In so much time.
     pub per: Per,
 }
@@ -173,22 +178,22 @@ impl Api {
 
 impl Limit {
     /// So many requests in any span of this length.
-    pub const fn requests(amount: u32, per: Duration) -> Self {
+    pub const fn requests(amount: u64, per: Duration) -> Self {
         Self { name: "", of: Of::Requests, amount, per: Per::Rolling(per) }
     }
 
     /// So many requests at once.
-    pub const fn concurrent(amount: u32) -> Self {
+    pub const fn concurrent(amount: u64) -> Self {
         Self { name: "", of: Of::Concurrent, amount, per: Per::Rolling(Duration::ZERO) }
     }
 
     /// So many bytes of answers in any span of this length.
-    pub const fn bytes(amount: u32, per: Duration) -> Self {
+    pub const fn bytes(amount: u64, per: Duration) -> Self {
         Self { name: "", of: Of::Bytes, amount, per: Per::Rolling(per) }
     }
 
     /// So many requests from one reset to the next: each day at this hour in this zone.
-    pub const fn daily(amount: u32, hour: i8, zone: &'static str) -> Self {
+    pub const fn daily(amount: u64, hour: i8, zone: &'static str) -> Self {
         Self { name: "", of: Of::Requests, amount, per: Per::Day { hour, zone } }
     }
 

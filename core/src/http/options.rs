@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Ledger, MemoryLedger};
-use crate::auth::Vault;
+use super::{Budget, Ledger, MemoryLedger};
+use crate::{auth::Vault, object::Account};
 
 /// How a client works, beyond what its API says.
 #[derive(Clone)]
@@ -14,13 +14,15 @@ pub struct Options {
     pub vault: Option<Arc<dyn Vault>>,
     /// The account, as the vault and the ledger know it.
     pub vault_key: String,
+    /// What the last check returned, for whoever reads with the client ([`Client::account`](super::Client::account)).
+    pub account: Account,
     /// A stand-in that takes the place of every host: `https`, or plain `http` on loopback.
     pub base_url: Option<String>,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long one attempt may take; of a stream, its beginning.
     pub attempt_timeout: Duration,
-    /// How long a body may keep still.
+    /// How long a body may keep still, and stay open between two pages.
     pub idle_timeout: Duration,
     /// How long a request may take with all its attempts, not counting its place in the line for a declared limit.
     pub deadline: Duration,
@@ -32,6 +34,12 @@ pub struct Options {
     pub longest_wait: Duration,
     /// The largest answer that [`Client::send`](super::Client::send) takes.
     pub max_answer: usize,
+    /// How much of a long answer is one page, in bytes as unpacked.
+    pub piece: usize,
+    /// How many answers that are read page by page stay open in between.
+    pub open_bodies: usize,
+    /// What bounds the memory of all answers; by default shared by all clients of the process.
+    pub budget: Arc<Budget>,
     /// Remembers daily allotments.
     pub ledger: Arc<dyn Ledger>,
     /// What time it is.
@@ -43,6 +51,7 @@ impl Default for Options {
         Self {
             vault: None,
             vault_key: String::new(),
+            account: Account::default(),
             base_url: None,
             connect_timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(100),
@@ -52,6 +61,9 @@ impl Default for Options {
             backoff: Duration::from_millis(500),
             longest_wait: Duration::from_secs(120),
             max_answer: 64 << 20,
+            piece: 8 << 20,
+            open_bodies: 16,
+            budget: Budget::shared(),
             ledger: Arc::new(MemoryLedger::default()),
             clock: Arc::new(Timestamp::now),
         }

@@ -115,6 +115,16 @@ impl Pace {
         }
     }
 
+    /// An answer said that a declared limit is spent: until when, where the limit tells, and nobody asks before.
+    pub fn spent(&self, error: Error, host: Option<usize>) -> Error {
+        let Some(name) = error.limit().filter(|_| error.until().is_none()) else { return error };
+        let gate = host.and_then(|host| self.hosts.get(host)?.get(name));
+        match gate.and_then(|gate| gate.exhaust()) {
+            Some(until) => error.paused_until(until),
+            None => error,
+        }
+    }
+
     /// The gates that such a request passes, the narrow one first.
     fn gates(&self, host: Option<usize>, limit: Option<&str>) -> Vec<Arc<Gate>> {
         let Some(gates) = host.and_then(|host| self.hosts.get(host)) else { return Vec::new() };

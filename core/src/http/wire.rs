@@ -115,23 +115,9 @@ impl Wire {
         Ok(response)
     }
 
-    /// The same error without any secret in its message; to be called before it is told where it happened.
+    /// The same error without any secret in its words.
     pub fn hide(&self, error: Error) -> Error {
-        let hidden = self.veil.hide(error.message());
-        if hidden == error.message() {
-            return error;
-        }
-        let mut same = Error::new(error.kind(), hidden);
-        if let Some(wait) = error.wait() {
-            same = same.retry_after(wait);
-        }
-        if let Some(time) = error.until() {
-            same = same.paused_until(time);
-        }
-        if let Some(status) = error.status() {
-            same = same.with_status(status);
-        }
-        same
+        error.reworded(|text| self.veil.hide(text))
     }
 }
 

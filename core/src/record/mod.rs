@@ -105,8 +105,16 @@ impl Record {
         Ok(self.at(path)?.and_then(Raw::record))
     }
 
-    /// The objects of the array at `path` (one object counts as an array of one); none if it is absent.
+    /// The objects of the array at `path` (one object counts as an array of one); none if it is absent. A filter at the
+    /// path's end gives every object that matches: `sources.data[object=card]`.
     pub fn parts(&self, path: &str) -> Result<Vec<Record>> {
+        if let Some((list, filter)) = path.strip_suffix(']').and_then(|path| path.rsplit_once('['))
+            && let Some((key, wanted)) = filter.split_once('=')
+        {
+            let mut parts = self.parts(list)?;
+            parts.retain(|part| part.text(key).ok().flatten().as_deref() == Some(wanted));
+            return Ok(parts);
+        }
         match self.at(path)? {
             Some(raw) => Record::split(&raw.0, ""),
             None => Ok(Vec::new()),
@@ -121,6 +129,33 @@ impl Record {
     /// The JSON as it came.
     pub fn bytes(&self) -> &Bytes {
         &self.0
+    }
+
+    /// The JSON on one line: numbers and strings as they came, white space between them left out.
+    pub fn line(&self) -> String {
+        line(&self.0)
+    }
+}
+
+/// JSON on one line.
+pub(crate) fn line(json: &[u8]) -> String {
+    let mut out = Vec::with_capacity(json.len());
+    minify(json, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Writes JSON without the white space outside its strings.
+pub(crate) fn minify(json: &[u8], out: &mut Vec<u8>) {
+    let (mut inside, mut escaped) = (false, false);
+    for &byte in json {
+        if inside {
+            (inside, escaped) = (escaped || byte != b'"', !escaped && byte == b'\\');
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            inside = byte == b'"';
+        }
+        out.push(byte);
     }
 }
 
@@ -160,6 +195,8 @@ mod tests {
         assert_eq!(r.text("a.b.1.v").unwrap().as_deref(), Some("2"));
         assert_eq!(r.text("a.b[t=x].v").unwrap().as_deref(), Some("1"));
         assert_eq!(r.text("a.b[t=z].v").unwrap(), None);
+        assert_eq!(r.parts("a.b[t=y]").unwrap()[0].text("v").unwrap().as_deref(), Some("2"));
+        assert_eq!((r.parts("a.b").unwrap().len(), r.parts("a.b[t=z]").unwrap().len()), (2, 0));
         assert_eq!(r.text("n").unwrap(), None);
         assert_eq!(r.text("é\"").unwrap().as_deref(), Some("q"));
         assert_eq!(r.text("d").unwrap().as_deref(), Some("1.50"));

@@ -170,7 +170,7 @@ pub(super) fn content(parts: &[Part], delivery: &Delivery, stamp: &str, headers:
     for part in parts {
         match *part {
             Part::Body => out.extend_from_slice(&delivery.body),
-            Part::BodyMinified => minify(&delivery.body, &mut out),
+            Part::BodyMinified => crate::record::minify(&delivery.body, &mut out),
             Part::Header(name) => out.extend_from_slice(header(name)?),
             Part::HeaderLength(name) => out.extend_from_slice(header(name)?.len().to_string().as_bytes()),
             Part::Stamp => out.extend_from_slice(stamp.as_bytes()),
@@ -311,21 +311,6 @@ fn unescape(url: &str) -> String {
         }
     }
     out + rest
-}
-
-/// Leaves white space outside strings out.
-fn minify(json: &[u8], out: &mut Vec<u8>) {
-    let (mut inside, mut escaped) = (false, false);
-    for &byte in json {
-        if inside {
-            (inside, escaped) = (escaped || byte != b'"', !escaped && byte == b'\\');
-        } else if byte.is_ascii_whitespace() {
-            continue;
-        } else {
-            inside = byte == b'"';
-        }
-        out.push(byte);
-    }
 }
 
 fn is_form(delivery: &Delivery) -> bool {

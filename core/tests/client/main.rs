@@ -2,6 +2,7 @@
 
 mod hosts;
 mod limits;
+mod pages;
 mod retries;
 mod server;
 mod streams;

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use futures::future::join_all;
 use headwater_core::{
-    auth::{Auth, ClientAuth, Grant, OAuth, Secret, Token, Vault},
+    auth::{Auth, Carry, ClientAuth, Grant, OAuth, Secret, Token, Vault},
     error::{Error, Kind, Result},
     http::{Api, Client, Options},
     object::Request,
@@ -35,6 +35,7 @@ fn oauth(grant: Grant) -> OAuth {
         grant,
         scopes: Vec::new(),
         extra: Vec::new(),
+        carry: Carry::Bearer,
     }
 }
 

@@ -74,6 +74,7 @@ impl ObjectSource for GoogleAds {
             grant: Grant::RefreshToken(self.refresh_token.clone()),
             scopes: vec!["https://www.googleapis.com/auth/adwords".into()],
             extra: Vec::new(),
+            carry: Carry::Bearer,
         };
         let day = Per::Rolling(Duration::from_secs(86_400));
         Ok(Api::new("https://googleads.googleapis.com", Auth::OAuth(oauth)).limit(Limit {

@@ -101,6 +101,7 @@ impl ObjectSource for Marketo {
                 grant: Grant::ClientCredentials,
                 scopes: Vec::new(),
                 extra: Vec::new(),
+                carry: Carry::Bearer,
             }),
         )
         .judge(judge);

@@ -51,7 +51,7 @@ const COLLECTIONS: &[Collection] = &[Collection {
     ..Collection::DEFAULT
 }];
 
-/// `{token}` is the access token; a request is a new retrieval, or goes on with one.
+/// The client puts the access token in for `{token}`; a request is a new retrieval, or goes on with one.
 const ENVELOPE: &str = concat!(
     r#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header>"#,
     r#"<fueloauth xmlns="http://exacttarget.com">{token}</fueloauth></s:Header><s:Body>"#,
@@ -90,15 +90,14 @@ impl ObjectSource for MarketingCloud {
             token_url: format!("{}/v2/token", host("auth")),
             client_id: self.client_id.clone(),
             client_secret: Some(self.client_secret.clone()),
-            // Wanted: ClientAuth::Json, the request as JSON.
-            client_auth: ClientAuth::Body,
+            client_auth: ClientAuth::Json,
             grant: Grant::ClientCredentials,
             scopes: Vec::new(),
             extra: self.account_id.iter().map(|id| ("account_id".to_owned(), id.clone())).collect(),
+            carry: Carry::Bearer,
         };
-        let auth = Auth::OAuth(oauth);
-        // Wanted for soap: the client itself puts the token in the body, so that a renewed one is in the next attempt.
-        Ok(Api::new(host("rest"), auth.clone()).host("soap", host("soap"), auth).judge(judge))
+        let soap = Auth::OAuth(OAuth { carry: Carry::Body, ..oauth.clone() });
+        Ok(Api::new(host("rest"), Auth::OAuth(oauth)).host("soap", host("soap"), soap).judge(judge))
     }
 
     async fn check(&self, client: &Client) -> Result<Account> {
@@ -118,13 +117,7 @@ impl ObjectSource for MarketingCloud {
             Some(id) => format!("<ContinueRequest>{id}</ContinueRequest>"),
             None => retrieve(pull.read),
         };
-        let token = pull.client.token().await?;
-        let body = pull
-            .collection
-            .endpoint
-            .body
-            .replace("{token}", token.access.expose())
-            .replace("{request}", &request);
+        let body = pull.collection.endpoint.body.replace("{request}", &request);
         let mut ask = Request::post(pull.collection.endpoint.path, body).at("soap");
         for (name, value) in pull.collection.endpoint.headers {
             ask = ask.header(*name, *value);

@@ -69,6 +69,8 @@ enum Command {
 pub(crate) struct Globals {
     file: PathBuf,
     named: bool,
+    /// What follows `--config` on the command line, if it stands there.
+    flag: Option<PathBuf>,
 }
 
 impl Globals {
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
     logs(matches!(cli.command, Command::Run(_)));
     let globals = Globals {
         named: cli.config.is_some(),
+        flag: cli.config.clone().filter(|file| std::env::var_os("HEADWATER_CONFIG").is_none_or(|named| named != *file)),
         file: cli.config.unwrap_or_else(|| PathBuf::from("headwater.toml")),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -112,7 +115,7 @@ pub fn main() -> ExitCode {
             Command::Discover(args) => source::discover(&globals, args).await,
             Command::Catalog(args) => catalog::run(args),
             Command::Sources(args) => source::sources(&globals, args).await,
-            Command::Read(args) => read::run(args).await,
+            Command::Read(args) => read::run(&globals, args).await,
             Command::Normalize(args) => normalize::run(args),
             Command::Query(args) => query::run(&globals, args),
             Command::Runs(args) => source::runs(&globals, args).await,

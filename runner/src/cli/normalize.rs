@@ -72,12 +72,7 @@ pub(super) fn run(args: Args) -> Result<End> {
         made += 1;
         match output {
             Output::Call(call) => out.push_str(&call.to_json()),
-            Output::Change(change) => {
-                let change = json!({
-                    "collection": change.collection, "op": change.op, "version": change.version, "record": change.record,
-                });
-                out.push_str(&json!({ "change": change }).to_string());
-            }
+            Output::Change(change) => out.push_str(&format!("{{\"change\":{}}}", change.to_json())),
         }
         out.push('\n');
     }

@@ -18,7 +18,7 @@ use headwater_core::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{End, say, source};
+use super::{End, Globals, say, source};
 use crate::{
     config::unknown_connector,
     sync::{Bounds, Job, Silent, Tools, sync},
@@ -33,9 +33,9 @@ use crate::{
 pub(super) struct Args {
     /// The connector.
     connector: String,
-    /// Its settings: JSON, or a file that holds some.
-    #[arg(long, alias = "config", value_name = "JSON|FILE")]
-    settings: String,
+    /// Its settings: JSON, or a file that holds some. `--config` says the same: reading needs no configuration file.
+    #[arg(long, value_name = "JSON|FILE")]
+    settings: Option<String>,
     /// Only these, parted by commas.
     #[arg(long, value_delimiter = ',')]
     collections: Vec<String>,
@@ -50,11 +50,15 @@ pub(super) struct Args {
     start_date: Option<String>,
 }
 
-pub(super) async fn run(args: Args) -> Result<End> {
+pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
     let connector = connectors::find(&args.connector).ok_or_else(|| unknown_connector(&args.connector))?;
-    let text = match args.settings.trim_start().starts_with('{') {
-        true => args.settings.clone(),
-        false => read_file(Path::new(&args.settings), "--settings")?,
+    let flag = || globals.flag.as_ref()?.to_str().map(str::to_owned);
+    let settings = args.settings.clone().or_else(flag).ok_or_else(|| {
+        Error::config(format!("--settings is missing: headwater catalog {} explains what {} needs", connector.name, connector.title))
+    })?;
+    let text = match settings.trim_start().starts_with('{') {
+        true => settings,
+        false => read_file(Path::new(&settings), "--settings")?,
     };
     let settings = serde_json::from_str(&text).map_err(|error| Error::config(format!("--settings is no JSON: {error}")))?;
     connector.validate(&settings).map_err(|error| Error::config(crate::config::nearest(error.message())))?;
@@ -95,6 +99,7 @@ pub(super) async fn run(args: Args) -> Result<End> {
         start_date,
         collections: args.collections,
         exclude: Vec::new(),
+        only: Vec::new(),
         full: false,
         touched_only: false,
         accept_deletes: false,
@@ -154,11 +159,12 @@ impl Schema for Output {
         // One load at a time: a state covers every line above it.
         let mut progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for change in &load.records {
-            let line = match change.op {
-                Op::Upsert => json!({ "collection": change.collection, "record": change.record }),
-                op => json!({ "collection": change.collection, "op": op, "record": change.record }),
+            let (collection, record) = (change.collection, change.record.line());
+            let op = match change.op {
+                Op::Upsert => String::new(),
+                op => format!("\"op\":\"{}\",", op.name()),
             };
-            say(&line.to_string())?;
+            say(&format!("{{\"collection\":\"{collection}\",{op}\"record\":{record}}}"))?;
         }
         let moved = !load.progress.is_empty();
         for (key, value) in load.progress {

@@ -82,6 +82,7 @@ async fn done(globals: &Globals, ask: Ask, hear: &mut dyn FnMut(Say)) -> Result<
         return Ok(result);
     }
     let service = Arc::new(Service::open(config).await?);
+    let is_sync = matches!(ask, Ask::Sync { .. });
     let (tell, mut told) = mpsc::unbounded_channel();
     let work = service.answer(ask, tell);
     tokio::pin!(work);
@@ -95,7 +96,11 @@ async fn done(globals: &Globals, ask: Ask, hear: &mut dyn FnMut(Say)) -> Result<
                 return result;
             }
             Some(said) = told.recv() => hear(said),
-            _ = tokio::signal::ctrl_c(), if !interrupted => {
+            _ = tokio::signal::ctrl_c() => {
+                // A sync stops at its next safe point; asked twice, it does not wait for that: a commit is whole or not at all.
+                if interrupted || !is_sync {
+                    return Err(Error::transient("interrupted"));
+                }
                 interrupted = true;
                 service.stop();
             }

@@ -24,8 +24,6 @@ mod truncate;
 mod writer;
 
 #[cfg(test)]
-mod crash_tests;
-#[cfg(test)]
 mod tests;
 
 pub use delivery::{DeliveryKind, StoredDelivery};

@@ -104,7 +104,7 @@ fn look(files: &dyn Files, folder: &Path) -> Result<Found> {
             if let (Some(first), Some(last)) = (number(range.0), number(range.1)) {
                 found.damaged.push((first, last.saturating_add(1)));
             }
-        } else if name.strip_suffix(".log.new").and_then(number).is_some() {
+        } else if name.ends_with(".new") && name.split('.').next().and_then(number).is_some() {
             let path = folder.join(&name);
             files.remove(&path).map_err(|error| LogError::io("remove", &path, &error))?;
         }

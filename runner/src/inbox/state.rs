@@ -65,6 +65,8 @@ pub struct Segment {
     pub length: u64,
     /// When it was made, in milliseconds since 1970, if its header says so.
     pub made: Option<u64>,
+    /// Whether a sync of it failed in this process: then nothing more is written to it.
+    pub distrusted: bool,
     /// Some frames' offsets, by sequence number.
     pub index: BTreeMap<u64, u64>,
 }
@@ -111,7 +113,7 @@ pub fn damaged_path(folder: &Path, first: u64, next: u64) -> PathBuf {
 impl Segment {
     /// A segment of that length, not looked into yet.
     pub fn new(first: u64, length: u64, made: Option<u64>) -> Self {
-        Self { first, length, made, index: BTreeMap::new() }
+        Self { first, length, made, distrusted: false, index: BTreeMap::new() }
     }
 
     /// Remembers a frame's offset, if none is remembered nearby.
@@ -196,6 +198,13 @@ impl State {
         }
         self.damaged.insert(hole.first, next);
         true
+    }
+
+    /// The last segment could not be synced.
+    pub fn distrust_last(&mut self) {
+        if let Some(last) = self.segments.back_mut() {
+            last.distrusted = true;
+        }
     }
 
     /// Something has been taken away: offsets that were true may not be.

@@ -28,8 +28,16 @@ impl Writer {
         self.remove_behind(&shared, place.segment)?;
         hide(&shared, target, cut);
         let mut file = shared.files.open(&path).map_err(|error| LogError::io("open", &path, &error))?;
-        file.truncate(cut).and_then(|()| file.sync()).map_err(|error| LogError::io("cut", &path, &error))?;
-        self.active = Some(Active { file, length: cut });
+        let done = file.truncate(cut).and_then(|()| file.sync());
+        let mut state = lock(&shared.state);
+        if let Err(error) = done {
+            state.distrust_last();
+            return Err(LogError::io("cut", &path, &error));
+        }
+        // Without an active segment the next append begins one.
+        if state.segments.back().is_some_and(|last| !last.distrusted) {
+            self.active = Some(Active { file, length: cut });
+        }
         Ok(target - 1)
     }
 

@@ -122,6 +122,8 @@ pub struct Writer {
     /// The segment that is open for appending; none before the first, and after one failed.
     pub active: Option<Active>,
     buffer: Vec<u8>,
+    /// How many segments have been begun: each draft is another file.
+    drafts: u64,
     /// Where those who wait are answered.
     runtime: Handle,
 }
@@ -154,7 +156,7 @@ impl Drop for Writer {
 impl Writer {
     /// A writer that goes on in `active`.
     pub fn new(shared: Arc<Shared>, active: Option<Active>, runtime: Handle) -> Self {
-        Self { shared, active, buffer: Vec::new(), runtime }
+        Self { shared, active, buffer: Vec::new(), drafts: 0, runtime }
     }
 
     /// Writes until the queue is closed.
@@ -234,6 +236,7 @@ impl Writer {
         if let Err(error) = active.file.sync() {
             // A later sync of this file may succeed without these bytes on the disk: never trust it again.
             let _best_effort = active.file.truncate(active.length);
+            lock(&self.shared.state).distrust_last();
             return Err(self.failed("sync", first, &error));
         }
         active.length += self.buffer.len() as u64;
@@ -284,10 +287,11 @@ impl Writer {
 
     /// Makes a segment. It gets its name only when its header is on the disk, so a segment without a header is a
     /// damaged one; and an empty segment that failed is replaced in one step.
-    fn new_segment(&self, first: u64) -> Result<Active> {
+    fn new_segment(&mut self, first: u64) -> Result<Active> {
         let shared = &self.shared;
         let path = shared.path(first);
-        let draft = path.with_extension("log.new");
+        self.drafts += 1;
+        let draft = path.with_extension(format!("{}.new", self.drafts));
         let made = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let make = || -> io::Result<Box<dyn OpenFile>> {
             let mut file = shared.files.create(&draft)?;
@@ -297,8 +301,10 @@ impl Writer {
             shared.files.sync_folder(&shared.folder)?;
             Ok(file)
         };
-        // A draft that failed stays, to be written again from its start, or removed when the log is next opened.
-        let file = make().map_err(|error| LogError::io("make", &path, &error))?;
+        let file = make().map_err(|error| {
+            let _or_when_opened = shared.files.remove(&draft);
+            LogError::io("make", &path, &error)
+        })?;
         let mut state = lock(&shared.state);
         if state.segments.back().is_some_and(|last| last.first == first) {
             state.segments.pop_back();

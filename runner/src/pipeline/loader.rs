@@ -41,7 +41,7 @@ pub struct Position {
     pub seq: u64,
     /// Calls that became rows.
     pub delivered: u64,
-    /// Calls that the warehouse refused: in `_headwater_rejects`.
+    /// Calls and changes that could not become rows: in `_headwater_rejects`.
     pub rejected: u64,
     /// Changes to objects that were applied, or left to the next run.
     pub changes: u64,
@@ -82,6 +82,9 @@ impl Loader {
                     tracing::error!(%error, "calls cannot be loaded; trying again");
                     // Positions are read again: a commit may have gone through although its answer did not.
                     self.schemas.clear();
+                    if *stop.borrow() {
+                        return;
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         _ = stop.changed() => if *stop.borrow() { return },
@@ -119,7 +122,14 @@ impl Loader {
     async fn load(&mut self, frames: Vec<Frame>, last: u64) -> Result<()> {
         let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
         for frame in frames {
-            let (address, record) = frame::decode(&frame.body)?;
+            let (address, record) = match frame::decode(&frame.body) {
+                Ok(decoded) => decoded,
+                Err(error) => {
+                    // Whatever wrote it, waiting does not make it readable: it holds back none of the others.
+                    tracing::error!(frame = frame.seq, %error, "a frame of the calls log cannot be read");
+                    continue;
+                }
+            };
             if frame.seq <= self.open(&address.schema).await?.1.seq {
                 continue;
             }
@@ -171,10 +181,10 @@ impl Loader {
             });
             return Ok(());
         };
-        pending.changes += 1;
         let change = Change::upsert(collection.name, record).op(op).version(address.version.map(Version));
         if op == Op::Touch {
-            pending.touches.insert(touch::key(&change)?, address.version);
+            pending.changes += 1;
+            pending.touches.insert(touch::key(&change, &address.delivery)?, address.version);
             pending.touched.insert(address.source.clone());
             return Ok(());
         }
@@ -190,8 +200,9 @@ impl Loader {
             received_at: Timestamp::now(),
             delivery: Some(address.delivery.as_str().into()),
         };
-        if let Err(reject) = batch.push(&change, meta) {
-            pending.rejects.push(reject);
+        match batch.push(&change, meta) {
+            Ok(()) => pending.changes += 1,
+            Err(reject) => pending.rejects.push(reject),
         }
         Ok(())
     }
@@ -204,7 +215,7 @@ impl Loader {
         batches.extend(pending.objects.into_values());
         let rejects = pending.rejects;
         let unparsed = rejects.len() as u64;
-        let mut next = Position {
+        let next = Position {
             seq: last,
             delivered: position.delivered + count,
             rejected: position.rejected + unparsed,
@@ -224,7 +235,9 @@ impl Loader {
             ..Load::default()
         };
         let done = schema.commit(load).await.map_err(|error| error.within("schema", name))?;
-        next.rejected += done.rejected;
+        if done.rejected > 0 {
+            tracing::warn!(schema = name, rows = done.rejected, "the warehouse refused rows: see _headwater_rejects");
+        }
         self.schemas.insert(name.to_owned(), (schema, next));
         for source in pending.touched {
             // Nobody listens once the program is about to end; the next run finds the touches by itself.

@@ -89,9 +89,14 @@ impl Normaliser {
             entry.count("", "delivery", "expired", batch.expired);
         }
         let calls = self.map(batch.frames, &mut entry).await?;
+        // What an attempt before this one appended, and could not enter in the books, is made again.
+        let end = self.books.position("calls").await?;
+        if self.calls.committed() > end {
+            self.calls.truncate_after(end).await?;
+        }
         let frames = calls.len();
         entry.calls = match frames {
-            0 => self.books.position("calls").await?,
+            0 => end,
             _ => self.calls.append_many(calls).await?,
         };
         let (inbox, calls) = (entry.inbox, entry.calls);

@@ -9,17 +9,19 @@ use std::{
         Arc, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, DefaultBodyLimit},
+    extract::{ConnectInfo, DefaultBodyLimit, State},
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
+use futures::StreamExt;
 use headwater_core::{connector::Connector, event::EventSource};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
@@ -37,6 +39,14 @@ mod webhook;
 
 /// The header that tells the sender's address to the pipeline; one that a sender made up is taken away.
 pub const REMOTE: &str = "x-headwater-remote";
+
+/// With so many bytes waiting for the disk, no further traffic should be sent here.
+const READY: u64 = 32 << 20;
+
+/// So much of a body that is too large is read and thrown away: a sender who is still sending would not see the answer.
+const LINGER: usize = 16 << 20;
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A source, as deliveries find it.
 pub struct Route {
@@ -170,9 +180,18 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .layer(cors)
         .merge(webhook::routes())
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::disable())
         .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is nothing here: see the API in the README") })
         .with_state(receiver)
+}
+
+/// Whether deliveries are taken right now: a load balancer asks.
+async fn ready(State(receiver): State<Arc<Receiver>>) -> Response {
+    match receiver.inbox.stats().waiting < READY {
+        true => answer(StatusCode::OK, ""),
+        false => answer(StatusCode::SERVICE_UNAVAILABLE, "the disk is behind: too much waits to be kept"),
+    }
 }
 
 /// A request's connection, as handlers get it.
@@ -206,19 +225,26 @@ impl BodyError {
 /// Reads a body of at most `limit` bytes, packed and unpacked.
 async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > limit) {
-        return Err(BodyError::TooLarge(limit));
-    }
-    let packed = match axum::body::to_bytes(body, limit).await {
-        Ok(packed) => packed,
-        Err(error) => {
-            let limited = std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("length limit"));
-            return Err(match limited || error.to_string().contains("length limit") {
-                true => BodyError::TooLarge(limit),
-                false => BodyError::Broken(format!("the body was cut: {error}")),
-            });
+    let mut packed = BytesMut::with_capacity(declared.unwrap_or_default().min(limit).min(64 << 10));
+    let mut passed_over = declared.is_some_and(|length| length > limit).then_some(0);
+    let mut chunks = body.into_data_stream();
+    let reading = async {
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| BodyError::Broken(format!("the body was cut: {error}")))?;
+            match &mut passed_over {
+                None if packed.len() + chunk.len() > limit => passed_over = Some(chunk.len()),
+                None => packed.extend_from_slice(&chunk),
+                Some(bytes) => *bytes += chunk.len(),
+            }
+            if passed_over.is_some_and(|bytes| bytes > LINGER) {
+                break;
+            }
         }
+        if passed_over.is_some() { Err(BodyError::TooLarge(limit)) } else { Ok(()) }
     };
+    let late = |_| BodyError::Broken(format!("the body did not come within {} s", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, reading).await.map_err(late)??;
+    let packed = packed.freeze();
     // Some libraries pack without saying so; JSON and forms never begin like this.
     match packed.starts_with(&[0x1f, 0x8b]) {
         true => unpack(&packed, limit),

@@ -28,6 +28,7 @@ pub mod braze;
 pub mod klaviyo;
 mod posts;
 pub mod salesforce;
+pub mod stripe;
 pub mod zendesk;
 
 /// A pretended vendor. It keeps its objects in memory; the same world makes the same objects.
@@ -59,6 +60,7 @@ pub fn all(world: World) -> Vec<Arc<dyn Vendor>> {
         Arc::new(braze::Braze::new(world)),
         Arc::new(klaviyo::Klaviyo::new(world)),
         Arc::new(salesforce::Salesforce::new(world)),
+        Arc::new(stripe::Stripe::new(world)),
         Arc::new(zendesk::Zendesk::new(world)),
     ]
 }

@@ -20,9 +20,7 @@ impl Service {
         match ask {
             Ask::Sync { source, collections, full, accept_deletes } => {
                 let mut job = self.job(self.source(&source)?).await?;
-                if !collections.is_empty() {
-                    job.collections = collections;
-                }
+                job.only = collections;
                 job.full = full;
                 job.accept_deletes = accept_deletes;
                 let report = self.sync(job, Arc::new(Teller(tell))).await?;

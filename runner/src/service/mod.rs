@@ -147,6 +147,7 @@ impl Service {
             start_date: source.start()?,
             collections: source.collections.clone(),
             exclude: source.exclude.clone(),
+            only: Vec::new(),
             full: false,
             touched_only: false,
             accept_deletes: false,

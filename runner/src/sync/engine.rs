@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use futures::{FutureExt, StreamExt, stream};
@@ -11,14 +11,17 @@ use headwater_core::{
     cursor::Progress,
     error::{Error, Result},
     http::{Client, Options},
-    object::{Account, Collection, Feed, From, ObjectSource},
+    object::{Account, Collection, From, ObjectSource},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Ending, Job, Outcome, Report, Tools, is_fatal, new_id, pass, touch};
+use super::{Ending, Job, Outcome, Report, Tools, family::Lists, is_fatal, new_id, pass, roots::roots, touch};
 use crate::warehouse::{Load, RunRow, Schema, table::TableSpec};
+
+/// How far a vendor's clock may be behind ours.
+pub(super) const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
 
 /// Syncs a source. Whatever goes wrong stands in the report.
 pub async fn sync(job: &Job, tools: &Tools) -> Report {
@@ -36,7 +39,11 @@ pub async fn sync(job: &Job, tools: &Tools) -> Report {
         paused_until: None,
     };
     let failed = run(job, tools, &mut report).await.err().map(|error| error.within("source", &job.source));
-    report.conclude(failed.as_ref());
+    let cut_short = *tools.stop.borrow() && failed.as_ref().is_some_and(|error| !is_fatal(error));
+    report.conclude(failed.as_ref().filter(|_| !cut_short));
+    if cut_short {
+        report.ending = Ending::Stopped;
+    }
     if let Err(error) = record(job, tools, &report).await {
         tracing::warn!(source = job.source, %error, "the run's outcome could not be written to _headwater_runs");
     }
@@ -56,6 +63,11 @@ pub(super) struct Session {
     /// What the job asks for.
     pub chosen: BTreeSet<&'static str>,
     pub tables: BTreeMap<&'static str, Arc<TableSpec>>,
+    /// By parent: the collections whose records stand inside or under its records, as far as they or what hangs on them
+    /// is chosen.
+    children: BTreeMap<&'static str, Vec<Collection>>,
+    /// How the lists under parents went, by collection.
+    pub lists: Mutex<BTreeMap<&'static str, Lists>>,
     /// Becomes true when one read has met an error that stops all.
     pub halt: watch::Sender<bool>,
 }
@@ -89,9 +101,18 @@ async fn run(job: &Job, tools: &Tools, report: &mut Report) -> Result<()> {
     let objects = job.connector.objects.as_ref().ok_or_else(|| {
         Error::config(format!("{} has no objects to sync; its events arrive by themselves", job.connector.title))
     })?;
-    let (source, client, account) = open(job, tools, objects).await?;
+    let opening = async {
+        let (source, client, account) = open(job, tools, objects).await?;
+        let collections = source.catalog(&client, objects.collections).await;
+        let collections = collections.map_err(|error| error.within("catalog of", job.connector.name))?;
+        Ok::<_, Error>((source, client, account, collections))
+    };
+    // Nothing has begun yet: a stop need not wait for the vendor.
+    let (source, client, account, collections) = tokio::select! {
+        opened = opening => opened?,
+        () = told(tools.stop.clone()) => return Err(Error::transient("stopped before it began")),
+    };
     report.account = account;
-    let collections = source.catalog(&client, objects.collections).await.map_err(|e| e.within("catalog of", job.connector.name))?;
     let chosen = choose(&collections, job)?;
     if chosen.is_empty() {
         return Err(Error::config("no collection is left to sync: see collections and exclude"));
@@ -112,45 +133,57 @@ async fn run(job: &Job, tools: &Tools, report: &mut Report) -> Result<()> {
         client,
         schema,
         run: report.run.clone(),
+        children: family_tree(&collections, &chosen),
         all: collections,
         chosen,
         tables,
+        lists: Mutex::default(),
         halt,
     };
     begin(&session, report.began).await?;
-    tools.observer.started(&job.source, &session.chosen.iter().copied().collect::<Vec<_>>());
-    let progress = match job.full {
-        true => BTreeMap::new(),
-        false => session.schema.progress().await?,
+    let shown: Vec<&str> = match job.only.is_empty() {
+        true => session.chosen.iter().copied().collect(),
+        false => job.only.iter().map(String::as_str).collect(),
     };
+    tools.observer.started(&job.source, &shown);
+    let stored = session.schema.progress().await?;
     let mut touched = Outcome::default();
-    let failed = touch::fetch(&session, &session.schema.progress().await?, &mut touched).await.err();
-    if touched.pages > 0 || failed.is_some() {
-        if let Some(error) = &failed {
-            touched.fail(error);
+    let mut fatal = touch::fetch(&session, &stored, &mut touched).await.err();
+    if fatal.is_none() && !job.touched_only {
+        fatal = read_all(&session, objects, &stored, report).await?;
+        if fatal.is_none() && touched.error.is_none() && !session.is_stopping() {
+            // What was touched while all that was read.
+            fatal = touch::fetch(&session, &session.schema.progress().await?, &mut touched).await.err();
         }
+    }
+    if touched.pages > 0 || touched.error.is_some() {
         report.collections.insert("touched rows".to_owned(), touched);
     }
-    if let Some(error) = failed.filter(is_fatal) {
-        return Err(error);
-    }
-    if job.touched_only {
-        return Ok(());
-    }
-    let roots = roots(&session, objects.feeds, &progress).await?;
-    let reads: Vec<_> = roots.into_iter().map(|root| read(&session, root).boxed()).collect();
-    let outcomes: Vec<_> = stream::iter(reads).buffer_unordered(tools.bounds.side_by_side.max(1)).collect().await;
-    let mut fatal = None;
-    for (name, outcome, error) in outcomes {
+    session.tell_of_lists(report);
+    fatal.map_or(Ok(()), Err)
+}
+
+/// Reads everything that has a reading of its own, side by side; returns what stops the whole source, if anything did.
+async fn read_all(
+    session: &Session,
+    objects: &Objects,
+    stored: &BTreeMap<String, Value>,
+    report: &mut Report,
+) -> Result<Option<Error>> {
+    let roots = roots(session, objects.feeds, stored).await?;
+    let reads: Vec<_> = roots.into_iter().map(|root| read(session, root).boxed()).collect();
+    let mut outcomes = stream::iter(reads).buffer_unordered(session.tools.bounds.side_by_side.max(1));
+    let mut fatal: Option<Error> = None;
+    while let Some((name, outcome, error)) = outcomes.next().await {
         report.collections.insert(name.to_owned(), outcome);
-        if fatal.is_none() {
-            fatal = error.filter(is_fatal);
+        // A spent allotment comes back by itself: what needs a user is said first.
+        if let Some(error) = error.filter(is_fatal)
+            && fatal.as_ref().is_none_or(|fatal| fatal.until().is_some())
+        {
+            fatal = Some(error);
         }
     }
-    match fatal {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    Ok(fatal)
 }
 
 /// Opens the source: settings, client, check; a second client where the account says where its API is.
@@ -178,7 +211,7 @@ pub(super) async fn open(job: &Job, tools: &Tools, objects: &Objects) -> Result<
 
 /// The collections that the job asks for.
 fn choose(collections: &[Collection], job: &Job) -> Result<BTreeSet<&'static str>> {
-    for name in job.collections.iter().chain(&job.exclude) {
+    for name in job.collections.iter().chain(&job.only).chain(&job.exclude) {
         if !collections.iter().any(|collection| collection.name == name) {
             let known: Vec<_> = collections.iter().map(|collection| collection.name).collect();
             return Err(Error::config(format!(
@@ -191,7 +224,10 @@ fn choose(collections: &[Collection], job: &Job) -> Result<BTreeSet<&'static str
         .iter()
         .filter(|collection| collection.gone.is_none())
         .map(|collection| collection.name)
-        .filter(|name| job.collections.is_empty() || job.collections.iter().any(|chosen| chosen == name))
+        .filter(|name| {
+            let mut named = job.collections.iter().chain(&job.only);
+            job.collections.is_empty() || named.any(|chosen| chosen == name)
+        })
         .filter(|name| !job.exclude.iter().any(|excluded| excluded == name))
         .collect())
 }
@@ -206,49 +242,6 @@ pub(super) struct Root {
     pub progress: Progress,
     /// What has to be read in full when a feed can no longer tell.
     pub fills: &'static [&'static str],
-}
-
-/// What has to be read: feeds, lists, and the parents of chosen children.
-async fn roots(session: &Session, feeds: &[Feed], stored: &BTreeMap<String, Value>) -> Result<Vec<Root>> {
-    // A progress of another version's shape means reading again, which is always safe.
-    let progress = |key: &str| -> Progress {
-        stored.get(key).and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
-    };
-    let mut roots = Vec::new();
-    let mut again = BTreeSet::new();
-    for feed in feeds.iter().filter(|feed| feed.fills.iter().any(|name| session.is_chosen(name))) {
-        let mut progress = progress(feed.read.name);
-        if let Some(horizon) = feed.horizon {
-            let now = Timestamp::now();
-            let kept = now.checked_sub(horizon).unwrap_or(Timestamp::MIN);
-            if progress.synced_to.is_none_or(|position| position < kept) {
-                // The feed does not reach back to where we were: note where it stands first, then read in full what it fills.
-                if progress.synced_to.is_some() {
-                    again.extend(feed.fills.iter().copied());
-                }
-                progress = Progress { synced_to: Some(now), ..Progress::default() };
-                session.store(vec![(feed.read.name.to_owned(), serde_json::to_value(&progress)?)]).await?;
-            }
-        } else {
-            // It is its collections' only past: one that is chosen later makes it begin again.
-            let wanted: Vec<String> =
-                feed.fills.iter().filter(|name| session.is_chosen(name)).map(|name| (*name).to_owned()).collect();
-            if !wanted.iter().all(|name| progress.filled.contains(name)) {
-                progress = Progress { filled: wanted, ..Progress::default() };
-            }
-        }
-        roots.push(Root { collection: feed.read, key: feed.read.name.to_owned(), loads: false, progress, fills: feed.fills });
-    }
-    for collection in session.all.iter().filter(|c| c.from == From::List && c.gone.is_none()) {
-        let (loads, key) = match session.is_chosen(collection.name) {
-            true => (true, collection.name.to_owned()),
-            false if session.has_children(collection.name) => (false, format!("{} for its children", collection.name)),
-            false => continue,
-        };
-        let progress = if again.contains(collection.name) { Progress::default() } else { progress(&key) };
-        roots.push(Root { collection: *collection, key, loads, progress, fills: &[] });
-    }
-    Ok(roots)
 }
 
 async fn read(session: &Session, root: Root) -> (&'static str, Outcome, Option<Error>) {
@@ -275,17 +268,46 @@ impl Session {
         self.chosen.contains(name)
     }
 
-    /// The chosen collections whose records stand inside or under those of `parent`.
-    pub fn children<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = &'a Collection> {
-        self.all.iter().filter(|c| self.is_chosen(c.name)).filter(move |c| match c.from {
-            From::Nested { of, .. } => of.iter().any(|(name, _)| *name == parent),
-            From::Children { of, .. } => of.contains(&parent),
-            _ => false,
-        })
+    /// The collection of that name.
+    pub fn find(&self, name: &str) -> Option<&Collection> {
+        self.all.iter().find(|collection| collection.name == name)
     }
 
-    fn has_children(&self, parent: &str) -> bool {
-        self.children(parent).next().is_some()
+    /// The collections whose records stand inside or under those of `parent`, as far as anybody wants them.
+    pub fn children(&self, parent: &str) -> &[Collection] {
+        self.children.get(parent).map_or(&[], Vec::as_slice)
+    }
+
+    /// All that hangs on `parent`, at any depth, and is chosen.
+    pub fn descendants(&self, parent: &str) -> BTreeSet<&'static str> {
+        let mut found = BTreeSet::new();
+        for child in self.children(parent) {
+            if self.is_chosen(child.name) {
+                found.insert(child.name);
+            }
+            found.extend(self.descendants(child.name));
+        }
+        found
+    }
+
+    /// What was not to be had under its parents is an outcome of its own: a collection that could not be read is no success.
+    fn tell_of_lists(&self, report: &mut Report) {
+        let mut lists = self.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for (name, lists) in std::mem::take(&mut *lists) {
+            if let Some(error) = lists.error {
+                let outcome = report.collections.entry(name.to_owned()).or_default();
+                outcome.notice(format!(
+                    "refused {} times: once it is permitted, sync {} with --full, or what has not changed stays away",
+                    lists.refused, self.job.source
+                ));
+                if outcome.error.is_none() {
+                    outcome.fail(&error.within("collection", name));
+                }
+            } else if lists.read == 0 && lists.missing > 0 {
+                let outcome = report.collections.entry(name.to_owned()).or_default();
+                outcome.notice(format!("the vendor has no such list under any of {} parents", lists.missing));
+            }
+        }
     }
 
     /// Stores progress alone.
@@ -293,6 +315,29 @@ impl Session {
         let load = Load { id: new_id()?, run: Some(self.run.clone()), progress, ..Load::default() };
         self.schema.commit(load).await.map(drop)
     }
+}
+
+/// By parent, what hangs on it: chosen collections, and those that lead to one.
+fn family_tree(all: &[Collection], chosen: &BTreeSet<&'static str>) -> BTreeMap<&'static str, Vec<Collection>> {
+    let parents = |collection: &Collection| -> Vec<&'static str> {
+        match collection.from {
+            From::Nested { of, .. } => of.iter().map(|(name, _)| *name).collect(),
+            From::Children { of, .. } => of.to_vec(),
+            _ => Vec::new(),
+        }
+    };
+    let mut wanted = chosen.clone();
+    let mut tree: BTreeMap<&'static str, Vec<Collection>> = BTreeMap::new();
+    let mut left: Vec<&Collection> = all.iter().filter(|collection| chosen.contains(collection.name)).collect();
+    while let Some(child) = left.pop() {
+        for parent in parents(child) {
+            tree.entry(parent).or_default().push(*child);
+            if wanted.insert(parent) {
+                left.extend(all.iter().find(|collection| collection.name == parent));
+            }
+        }
+    }
+    tree
 }
 
 /// Returns once it is told to stop; never if nobody is left who could tell.

@@ -1,24 +1,27 @@
 //! What a page brings besides its own rows: nested rows, children, and rows that only have to be fetched again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use headwater_core::{
     cursor::{Pass, Read, Since},
     error::{Error, Kind, Result},
-    object::{Change, Collection, Deletes, From, Op, Origin, Page, Pull, Type, Version},
-    record::{Fields, Raw, Record},
+    object::{Change, Collection, Op, Page, Pull},
+    record::Record,
 };
 use jiff::Timestamp;
 
-use super::{engine::Session, new_id, pass};
-use crate::warehouse::{
-    Committed, Load, Prune,
-    table::{Batch, Cell, Meta},
+use super::{
+    batches::{Batches, Parent, last_words},
+    engine::Session,
+    new_id, pass,
 };
+use crate::warehouse::{Committed, Load};
 
 /// Children that are read at once, under the parents of one page.
 const SIDE_BY_SIDE: usize = 4;
+/// Lists that the vendor refuses, one parent after the other, before no further parent is tried.
+const REFUSALS: u64 = 10;
 
 /// A collection that is being read, and all that hangs on it.
 pub(super) struct Family<'a> {
@@ -28,6 +31,8 @@ pub(super) struct Family<'a> {
     pub key: &'a str,
     /// Whether its own rows are loaded.
     pub loads: bool,
+    /// Whether it is a feed.
+    pub feed: bool,
     pub pass: &'a Pass,
     /// What is not newer than this has been read before: a row from there that is new was late.
     pub overlap: Option<Timestamp>,
@@ -42,137 +47,161 @@ pub(super) struct Ready {
     pub notices: Vec<String>,
 }
 
+/// How the lists of one kind of children went, under all of their parents.
+#[derive(Default)]
+pub(super) struct Lists {
+    /// Read.
+    pub read: u64,
+    /// Not there: the parent is gone.
+    pub missing: u64,
+    /// Refused, and why.
+    pub refused: u64,
+    pub error: Option<Error>,
+}
+
 impl Family<'_> {
-    /// The latest change among a page's records, or `newest` if that is later.
-    pub fn newest(&self, page: &Page, newest: Option<Timestamp>) -> Result<Option<Timestamp>> {
+    /// The latest change among a page's records, or `newest` if that is later. One record without a good time does not
+    /// keep back the others.
+    pub fn newest(&self, page: &mut Page, newest: Option<Timestamp>) -> Option<Timestamp> {
         let Some(Since::Time { field, .. } | Since::Newest { field, .. }) = self.collection.since else {
-            return Ok(None);
+            return None;
         };
         let mut newest = newest;
+        let mut wrong = None;
         // A feed's changes are of other collections: it says by its versions how new they are.
         for change in &page.changes {
             let time = match change.collection == self.collection.name {
-                true => change.record.time(field)?,
+                true => change.record.time(field).unwrap_or_else(|error| {
+                    wrong = Some(error);
+                    None
+                }),
                 false => change.version.and_then(|version| Timestamp::from_microsecond(version.0).ok()),
             };
             newest = newest.max(time);
         }
-        Ok(newest)
+        page.notices.extend(wrong.map(|error| error.to_string()));
+        newest
     }
 
-    /// Turns a page into one load. Children are read and committed before this returns.
-    pub async fn load(&self, page: Page, read: &Read) -> Result<Ready> {
-        let began = Timestamp::now();
+    /// Turns a page, asked for at `began`, into one load. Children are read and committed before this returns.
+    pub async fn load(&self, page: Page, began: Timestamp, read: &Read) -> Result<Ready> {
+        let session = self.session;
         let mut done = Committed::default();
-        let mut batches = Batches::new(self.session, began);
-        let mut prunes = Vec::new();
-        let mut parents = Vec::new();
-        let tag = pass::tag(self.pass);
+        let mut batches = Batches::new(session, began)?;
+        let mut lists = Vec::new();
         let mut changes = Vec::with_capacity(page.changes.len());
         for change in page.changes {
             match change.op {
-                Op::Touch => changes.extend(Self::fetched(self.session, change).await?),
+                // One collection that may not be read costs only its own rows.
+                Op::Touch => {
+                    let name = change.collection;
+                    match Self::fetched(session, change).await {
+                        Ok(fetched) => changes.extend(fetched),
+                        Err(error) if error.kind() == Kind::Forbidden => session.refuse(name, error),
+                        Err(error) => return Err(error),
+                    }
+                }
                 _ => changes.push(change),
             }
         }
-        for change in changes {
-            if change.op == Op::Upsert {
-                for child in self.session.children(change.collection) {
-                    match child.from {
-                        From::Nested { of, overflow } => {
-                            let Some((_, at)) = of.iter().find(|(parent, _)| *parent == change.collection) else { continue };
-                            self.nested(child, at, &change, &tag, &mut batches, &mut prunes, overflow)?;
-                            if !overflow.is_empty() && change.record.text(overflow)?.as_deref() == Some("true") {
-                                parents.push((child, change.record.clone()));
-                            }
-                        }
-                        From::Children { .. } => parents.push((child, change.record.clone())),
-                        _ => {}
-                    }
+        let last = last_words(session, &changes)?;
+        let tag = pass::tag(self.pass);
+        for (change, last) in changes.iter().zip(last) {
+            if last {
+                batches.inside(change, &mut lists)?;
+            }
+            if change.collection != self.collection.name {
+                // Another list's pass judges its rows by what that list shows.
+                if session.is_chosen(change.collection) {
+                    batches.push(change, None, false)?;
                 }
-            }
-            let own = change.collection == self.collection.name;
-            if (own && self.loads) || (!own && self.session.is_chosen(change.collection)) {
-                let overlap = own && self.is_overlap(&change.record)?;
-                batches.push(&change, Some(tag.clone()), overlap)?;
+            } else if self.loads {
+                batches.push(change, Some(tag.clone()), self.is_overlap(&change.record))?;
             }
         }
-        let under: Vec<_> = parents.iter().map(|(child, parent)| self.under(child, parent).boxed()).collect();
-        let mut reads = stream::iter(under).buffer_unordered(SIDE_BY_SIDE);
-        while let Some(child) = reads.next().await {
-            add(&mut done, child?);
-        }
-        drop(reads);
-        let request = format!("{} {}", self.collection.name, read.page);
+        self.read_lists(lists, &mut done).await?;
         let records = batches.records;
-        let load = Load { run: Some(self.session.run.clone()), request, prunes, ..batches.into_load()? };
+        // The list inside a record is younger than what an earlier page of this read has brought: a prune counts from now.
+        let began = Some(Timestamp::now());
+        let load = Load { request: format!("{} {}", self.collection.name, read.page), began, ..batches.into_load() };
         Ok(Ready { load, done, records, notices: page.notices })
     }
 
-    /// Reads the children of one parent to the end of their list.
-    pub async fn under(&self, child: &Collection, parent: &Record) -> Result<Committed> {
-        let session = self.session;
-        let mut read = Read::default();
-        let mut done = Committed::default();
-        let tag: Arc<str> = format!("{}:{}", self.pass.id, child.name).into();
-        let mut place = 0;
-        loop {
-            let began = Timestamp::now();
-            let pull = Pull { client: &session.client, collection: child, read: &read, parent: Some(parent) };
-            let page = match session.within_stall(session.source.page(pull)).await {
-                Ok(page) => page,
-                // The parent was deleted between its list and its children's.
-                Err(error) if error.status() == Some(404) => return Ok(done),
-                Err(error) if error.kind() == Kind::Forbidden => {
-                    done.notices.push(format!("{}: {error}", child.name));
-                    return Ok(done);
-                }
-                Err(error) => return Err(error.within("children", child.name)),
-            };
-            if page.more && page.wait.is_none() && page.cursor == read.page {
-                return Err(Error::unexpected("the next page is this page").within("children", child.name));
-            }
-            let mut batches = Batches::new(session, began);
-            for change in page.changes {
-                let change = change.parent(parent, place);
-                place += 1;
-                batches.push(&change, Some(tag.clone()), false)?;
-            }
-            let prunes = match page.more {
-                true => Vec::new(),
-                false => prune(child, parent, &tag)?.into_iter().collect(),
-            };
-            let request = format!("{} {}", child.name, read.page);
-            let load = Load { run: Some(session.run.clone()), request, prunes, ..batches.into_load()? };
-            add(&mut done, session.schema.commit(load).await?);
-            if !page.more {
-                return Ok(done);
-            }
-            if let Some(wait) = page.wait {
-                session.sleep(wait).await;
-            }
-            read.page = page.cursor;
+    async fn read_lists(&self, lists: Vec<Parent<'_>>, done: &mut Committed) -> Result<()> {
+        let reads: Vec<_> = lists.iter().map(|list| self.under(list.child, list.of, &list.record)).collect();
+        let mut reads = stream::iter(reads).buffer_unordered(SIDE_BY_SIDE);
+        while let Some(child) = reads.next().await {
+            add(done, child?);
         }
+        Ok(())
     }
 
-    /// A record that holds a parent's key, made from its row.
-    pub fn key_record(columns: &[&str], cells: &[Cell]) -> Result<Record> {
-        let members: Result<Vec<(String, Raw)>> =
-            columns.iter().zip(cells).map(|(name, cell)| Ok(((*name).to_owned(), Raw::new(&cell.json())?))).collect();
-        Ok(members?.into_iter().collect::<Fields>().record())
+    /// Reads the children of one parent (a record of `of`) to the end of their list, and what hangs on them.
+    pub fn under<'b>(
+        &'b self,
+        child: &'b Collection,
+        of: &'b str,
+        parent: &'b Record,
+    ) -> BoxFuture<'b, Result<Committed>> {
+        async move {
+            let session = self.session;
+            let mut read = Read::default();
+            let mut done = Committed::default();
+            let tag: Arc<str> = new_id()?.into();
+            let mut place = 0;
+            if session.is_hopeless(child.name) {
+                return Ok(done);
+            }
+            loop {
+                let began = Timestamp::now();
+                let pull = Pull { client: &session.client, collection: child, read: &read, parent: Some(parent) };
+                let page = session.within_stall(session.source.page(pull)).await;
+                let page = match session.judge(child.name, page, read.page.is_null()) {
+                    Ok(Some(page)) => page,
+                    Ok(None) => return Ok(done),
+                    Err(error) => return Err(error.within("children", child.name)),
+                };
+                if page.more && page.wait.is_none() && page.cursor == read.page {
+                    return Err(Error::unexpected("the next page is this page").within("children", child.name));
+                }
+                let mut batches = Batches::new(session, began)?;
+                let mut lists = Vec::new();
+                for change in page.changes {
+                    let change = change.parent(parent, place);
+                    place += 1;
+                    if change.op == Op::Upsert {
+                        batches.inside(&change, &mut lists)?;
+                    }
+                    if session.is_chosen(child.name) {
+                        batches.push(&change, Some(tag.clone()), false)?;
+                    }
+                }
+                if !page.more {
+                    batches.prune(child, of, parent, Some(&tag))?;
+                }
+                self.read_lists(lists, &mut done).await?;
+                let request = format!("{} {}", child.name, read.page);
+                add(&mut done, session.schema.commit(Load { request, ..batches.into_load() }).await?);
+                done.notices.extend(page.notices);
+                if !page.more {
+                    return Ok(done);
+                }
+                if let Some(wait) = page.wait {
+                    session.sleep(wait).await;
+                }
+                read.page = page.cursor;
+            }
+        }
+        .boxed()
     }
 
     /// A touched row, as the vendor has it now.
     pub async fn fetched(session: &Session, change: Change) -> Result<Vec<Change>> {
-        if change.op != Op::Touch {
-            return Ok(vec![change]);
-        }
-        let Some(collection) = session.all.iter().find(|collection| collection.name == change.collection) else {
+        let Some(collection) = session.find(change.collection).filter(|found| session.is_chosen(found.name)) else {
             return Ok(Vec::new());
         };
-        if !session.is_chosen(collection.name) {
-            return Ok(Vec::new());
-        }
+        // Whatever changes the row from here on is newer than what is fetched.
+        let began = headwater_core::object::Version::at(Timestamp::now());
         let found = session.within_stall(session.source.fetch(&session.client, collection, &change.record)).await?;
         let mut changes = Vec::new();
         match found {
@@ -180,90 +209,68 @@ impl Family<'_> {
             Some(record) => {
                 headwater_core::rest::changes(collection, record, &mut changes)?;
                 for fetched in &mut changes {
-                    fetched.version = fetched.version.max(change.version);
+                    fetched.version = Some(fetched.version.max(change.version).unwrap_or(began));
                 }
             }
-            None => changes.push(change.op(Op::Delete)),
+            None => changes.push(Change { op: Op::Delete, version: Some(change.version.unwrap_or(began)), ..change }),
         }
         Ok(changes)
     }
 
-    /// The rows of changes that belong to no pass, with what stands inside them.
-    pub fn rows(session: &Session, changes: Vec<Change>) -> Result<Load> {
-        let mut batches = Batches::new(session, Timestamp::now());
-        for change in changes {
-            for child in session.children(change.collection).filter(|_| change.op == Op::Upsert) {
-                let From::Nested { of, .. } = child.from else { continue };
-                for (_, at) in of.iter().filter(|(parent, _)| *parent == change.collection) {
-                    for (place, record) in change.record.parts(at)?.into_iter().enumerate() {
-                        let nested = Change::upsert(child.name, record).parent(&change.record, place as u32);
-                        batches.push(&nested.version(change.version), None, false)?;
-                    }
-                }
-            }
-            batches.push(&change, None, false)?;
-        }
-        batches.into_load()
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn nested(
-        &self,
-        child: &Collection,
-        at: &str,
-        parent: &Change,
-        tag: &Arc<str>,
-        batches: &mut Batches<'_>,
-        prunes: &mut Vec<Prune>,
-        overflow: &str,
-    ) -> Result<()> {
-        for (place, record) in parent.record.parts(at)?.into_iter().enumerate() {
-            let version = match child.version {
-                Some(path) => headwater_core::rest::version(&record, path)?,
-                None => parent.version,
-            };
-            let change = Change::upsert(child.name, record).parent(&parent.record, place as u32).version(version);
-            batches.push(&change, Some(tag.clone()), false)?;
-        }
-        let whole = overflow.is_empty() || parent.record.text(overflow)?.as_deref() != Some("true");
-        if whole {
-            prunes.extend(prune(child, &parent.record, tag)?);
-        }
-        Ok(())
-    }
-
-    fn is_overlap(&self, record: &Record) -> Result<bool> {
-        let (Some(Since::Time { field, .. }), Some(synced_to)) = (self.collection.since, self.overlap) else {
-            return Ok(false);
+    fn is_overlap(&self, record: &Record) -> bool {
+        let (Some(Since::Time { field, .. } | Since::Newest { field, .. }), Some(synced_to)) =
+            (self.collection.since, self.overlap)
+        else {
+            return false;
         };
-        Ok(record.time(field)?.is_some_and(|time| time <= synced_to))
+        record.time(field).is_ok_and(|time| time.is_some_and(|time| time <= synced_to))
     }
 }
 
-/// What is gone once a parent's list has been read whole: its rows that this pass has not loaded.
-fn prune(child: &Collection, parent: &Record, tag: &Arc<str>) -> Result<Option<Prune>> {
-    if child.deletes != Deletes::Unseen {
-        return Ok(None);
-    }
-    let mut scope = Vec::new();
-    for field in child.fields().flatten() {
-        if let Origin::Parent(path) = field.origin
-            && matches!(path, "id" | "Id")
-            && let Some(raw) = parent.at(path)?
-        {
-            let text = raw.text().unwrap_or_default();
-            let cell = match (field.kind, text.parse()) {
-                (Type::Int, Ok(number)) => Cell::Int(number),
-                _ => Cell::Text(text),
-            };
-            scope.push((field.name.to_owned(), cell));
+impl Session {
+    /// What an answer to a child list means: a page, or nothing to be had under this parent, which is counted.
+    fn judge(&self, child: &'static str, page: Result<Page>, first: bool) -> Result<Option<Page>> {
+        let mut lists = self.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let lists = lists.entry(child).or_default();
+        match page {
+            Ok(page) => {
+                lists.read += u64::from(first);
+                Ok(Some(page))
+            }
+            // The parent was deleted between its list and its children's.
+            Err(error) if matches!(error.status(), Some(404 | 410)) => {
+                lists.missing += 1;
+                Ok(None)
+            }
+            Err(error) if error.kind() == Kind::Forbidden => {
+                lists.refused += 1;
+                lists.error.get_or_insert(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
-    let table = child.name.to_owned();
-    Ok((!scope.is_empty()).then(|| Prune { table, scope, pass: tag.to_string() }))
+
+    /// Counts something of this collection that the vendor would not show.
+    pub fn refuse(&self, collection: &'static str, error: Error) {
+        let mut lists = self.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let lists = lists.entry(collection).or_default();
+        lists.refused += 1;
+        lists.error.get_or_insert(error);
+    }
+
+    /// Whether the vendor has refused these children under every parent so far, often enough.
+    fn is_hopeless(&self, child: &str) -> bool {
+        let mut lists = self.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Some(lists) = lists.get_mut(child).filter(|lists| lists.read == 0 && lists.refused >= REFUSALS) else {
+            return false;
+        };
+        lists.refused += 1;
+        true
+    }
 }
 
-fn add(done: &mut Committed, more: Committed) {
+pub(super) fn add(done: &mut Committed, more: Committed) {
     done.inserted += more.inserted;
     done.updated += more.updated;
     done.stale += more.stale;
@@ -271,52 +278,4 @@ fn add(done: &mut Committed, more: Committed) {
     done.rejected += more.rejected;
     done.overlap_new += more.overlap_new;
     done.notices.extend(more.notices);
-}
-
-/// The batches of one load, a table each.
-struct Batches<'a> {
-    session: &'a Session,
-    began: Timestamp,
-    tables: BTreeMap<&'static str, Batch>,
-    rejects: Vec<crate::warehouse::Reject>,
-    kept: Vec<Change>,
-    records: u64,
-}
-
-impl<'a> Batches<'a> {
-    fn new(session: &'a Session, began: Timestamp) -> Self {
-        Self { session, began, tables: BTreeMap::new(), rejects: Vec::new(), kept: Vec::new(), records: 0 }
-    }
-
-    fn push(&mut self, change: &Change, pass: Option<Arc<str>>, overlap: bool) -> Result<()> {
-        let Some(spec) = self.session.tables.get(change.collection) else {
-            return Err(Error::unexpected(format!("a page changes {}, which is no collection", change.collection)));
-        };
-        self.records += 1;
-        let batch = self.tables.entry(change.collection).or_insert_with(|| Batch::new(spec.clone()));
-        let change = match change.version {
-            Some(_) => change.clone(),
-            // What brings no version is as new as the request that brought it.
-            None => change.clone().version(Some(Version::at(self.began))),
-        };
-        let meta = Meta { pass, overlap, received_at: self.began, delivery: None };
-        if let Err(reject) = batch.push(&change, meta) {
-            self.rejects.push(reject);
-        }
-        if self.session.schema.wants_records() {
-            self.kept.push(change);
-        }
-        Ok(())
-    }
-
-    fn into_load(self) -> Result<Load> {
-        Ok(Load {
-            id: new_id()?,
-            began: Some(self.began),
-            batches: self.tables.into_values().collect(),
-            rejects: self.rejects,
-            records: self.kept,
-            ..Load::default()
-        })
-    }
 }

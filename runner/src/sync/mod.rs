@@ -15,9 +15,13 @@ use tokio::sync::watch;
 
 use crate::warehouse::Warehouse;
 
+mod batches;
 mod engine;
 mod family;
+mod open;
 mod pass;
+mod rereads;
+mod roots;
 pub mod schedule;
 pub mod touch;
 
@@ -42,6 +46,8 @@ pub struct Job {
     pub collections: Vec<String>,
     /// Not these.
     pub exclude: Vec<String>,
+    /// Of what is chosen by these, read only this now, with all that hangs on it or is filled with it; empty: everything.
+    pub only: Vec<String>,
     /// Forget the progress and read everything again.
     pub full: bool,
     /// Fetch only what webhooks have touched.
@@ -230,9 +236,11 @@ impl Report {
         self.ended = Timestamp::now();
         self.error = failed.map(Error::to_string);
         self.kind = failed.map(|error| error.kind().name());
-        self.paused_until = failed
-            .and_then(Error::until)
-            .or_else(|| self.collections.values().filter_map(|outcome| outcome.paused_until).max());
+        // Where a user has to do something first, there is no time at which it goes on.
+        self.paused_until = match failed {
+            Some(error) => error.until(),
+            None => self.collections.values().filter_map(|outcome| outcome.paused_until).max(),
+        };
         let good = self.collections.values().filter(|outcome| outcome.is_success()).count();
         let bad = self.collections.values().filter(|outcome| outcome.error.is_some()).count();
         self.ending = if self.paused_until.is_some() {

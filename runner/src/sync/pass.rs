@@ -3,26 +3,34 @@
 
 use std::sync::Arc;
 
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use headwater_core::{
-    cursor::{Pages, Pass, Progress, Read, Since, Windows},
+    cursor::{Pass, Progress, Read, Since},
     error::{Error, Kind, Result},
-    object::{Collection, Deletes, Page, Pull, Reread},
+    object::{Deletes, Page, Pull},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
     Outcome,
-    engine::{Root, Session},
+    engine::{CLOCKS, Root, Session},
     family::Family,
+    is_fatal,
+    open::{filled, is_counted, open, set_position},
+    rereads::rereads,
 };
+
+/// Partitions that are read at once, where the collection has no windows that say how many.
+const PARTITIONS: usize = 4;
 
 /// What the reads of a pass share.
 struct Shared {
     progress: Progress,
     outcome: Outcome,
+    /// Why a partition was given up, if one was.
+    refused: Option<Error>,
 }
 
 /// Reads a collection or feed to the end of its pass: the one that an earlier run left open, or a new one.
@@ -32,103 +40,51 @@ pub(super) async fn read(session: &Session, root: Root, outcome: &mut Outcome) -
         open(session, &collection, &mut progress).await?;
     }
     let Some(pass) = progress.pass.clone() else { return Ok(()) };
-    let synced_to = progress.synced_to;
+    let overlap = progress.synced_to;
     let reads = progress.reads.clone();
-    let shared = Mutex::new(Shared { progress, outcome: std::mem::take(outcome) });
-    let family = Family { session, collection: &collection, key: &key, loads, pass: &pass, overlap: synced_to };
-    let side_by_side = collection.windows.map_or(1, |windows| windows.side_by_side.max(1));
+    let shared = Mutex::new(Shared { progress, outcome: std::mem::take(outcome), refused: None });
+    let feed = !fills.is_empty();
+    let family = Family { session, collection: &collection, key: &key, loads, feed, pass: &pass, overlap };
+    let side_by_side = collection.windows.map_or(PARTITIONS, |windows| windows.side_by_side.max(1));
     let walks: Vec<_> = reads.into_iter().map(|read| walk(&family, &shared, read).boxed()).collect();
-    let mut result = stream::iter(walks)
-        .buffer_unordered(side_by_side)
-        .try_collect::<Vec<()>>()
-        .await
-        .map(drop);
-    let Shared { mut progress, outcome: so_far } = shared.into_inner();
-    *outcome = so_far;
-    if let Err(error) = &result
-        && error.kind() == Kind::Expired
-        && !fills.is_empty()
-    {
-        // The vendor no longer has the feed's position: forget it, and what only it could have told.
-        let forgotten = fills.iter().map(|name| ((*name).to_owned(), Value::Null)).chain([(key.clone(), Value::Null)]);
-        session.store(forgotten.collect()).await?;
-        result = Err(Error::new(
-            Kind::Expired,
-            format!("{}; the next run reads {} in full", error.message(), fills.join(", ")),
-        ));
+    let mut walks = stream::iter(walks).buffer_unordered(side_by_side);
+    let mut failed: Option<Error> = None;
+    while let Some(walked) = walks.next().await {
+        // One read that fails does not keep back the others, unless nothing else can succeed.
+        if let Err(error) = walked {
+            let fatal = is_fatal(&error);
+            if fatal {
+                session.halt.send_replace(true);
+            }
+            let cut_short = session.is_stopping() && !fatal;
+            if failed.is_none() && !cut_short || fatal && !failed.as_ref().is_some_and(is_fatal) {
+                failed = Some(error);
+            }
+        }
     }
-    result?;
+    drop(walks);
+    let Shared { mut progress, outcome: so_far, refused } = shared.into_inner();
+    *outcome = so_far;
+    if let Some(error) = failed {
+        if error.kind() == Kind::Expired && feed {
+            // The vendor no longer has the feed's position. Once it is forgotten, the next run reads all that it fills.
+            session.store(vec![(key.clone(), Value::Null)]).await?;
+            let message = format!("{}; the next run reads {} in full", error.message(), fills.join(", "));
+            return Err(Error::new(Kind::Expired, message));
+        }
+        return Err(error);
+    }
     if outcome.stopped || !progress.reads.is_empty() {
         outcome.stopped = true;
         return Ok(());
     }
     rereads(&family, outcome).await?;
+    if outcome.stopped {
+        return Ok(());
+    }
     close(&family, &mut progress, outcome).await?;
-    session.store(vec![(key, serde_json::to_value(&progress)?)]).await
-}
-
-/// Opens a pass: fixes its upper bound, and cuts it into reads.
-async fn open(session: &Session, collection: &Collection, progress: &mut Progress) -> Result<()> {
-    let began = Timestamp::now();
-    let start = session.job.start_date;
-    let (from, to, page, whole) = match collection.since {
-        None => (None, None, Value::Null, true),
-        Some(Since::Span { .. }) => (start, Some(began), Value::Null, start.is_none()),
-        Some(Since::Time { overlap, lag, .. } | Since::Newest { overlap, lag, .. }) => {
-            let until = began.saturating_sub(SignedDuration::try_from(lag).unwrap_or_default()).unwrap_or(began);
-            let overlap = SignedDuration::try_from(overlap).unwrap_or_default();
-            let from = progress.synced_to.map(|time| time.saturating_sub(overlap).unwrap_or(time)).or(start);
-            (from, Some(until), Value::Null, from.is_none())
-        }
-        Some(Since::Cursor { lag, .. }) => {
-            let latest = began.saturating_sub(SignedDuration::try_from(lag).unwrap_or_default()).unwrap_or(began);
-            (start.map(|start| start.min(latest)), None, progress.position.clone(), false)
-        }
-    };
-    let windows = match (collection.windows, to) {
-        (Some(windows), Some(to))
-            if progress.synced_to.is_none() || matches!(collection.since, Some(Since::Span { .. })) =>
-        {
-            cut(&windows, from, to)?
-        }
-        _ => vec![(from, to)],
-    };
-    let partitions = session.source.partitions(&session.client, collection).await?;
-    progress.until = to;
-    progress.newest = None;
-    progress.pass = Some(Pass { id: format!("{}:{}", session.run, collection.name), began, whole });
-    progress.reads = partitions
-        .iter()
-        .flat_map(|partition| {
-            let page = page.clone();
-            windows.iter().map(move |(from, to)| Read {
-                partition: partition.clone(),
-                from: *from,
-                to: *to,
-                page: page.clone(),
-                newest: None,
-            })
-        })
-        .collect();
-    Ok(())
-}
-
-/// Spans of time that together cover `from` to `to`, the newest first: what people look at arrives first.
-fn cut(windows: &Windows, from: Option<Timestamp>, to: Timestamp) -> Result<Vec<(Option<Timestamp>, Option<Timestamp>)>> {
-    let epoch = windows.epoch.parse().map_err(|_| Error::unexpected(format!("{} is no epoch", windows.epoch)))?;
-    let from = from.unwrap_or(epoch);
-    let span = SignedDuration::try_from(windows.span).unwrap_or(SignedDuration::MAX);
-    let mut spans = Vec::new();
-    let mut end = to;
-    while end > from {
-        let begin = end.saturating_sub(span).unwrap_or(from).max(from);
-        spans.push((Some(begin), Some(end)));
-        end = begin;
-    }
-    if spans.is_empty() {
-        spans.push((Some(from), Some(to)));
-    }
-    Ok(spans)
+    session.store(vec![(key, serde_json::to_value(&progress)?)]).await?;
+    refused.map_or(Ok(()), Err)
 }
 
 /// Goes through one read, page by page: the next page is fetched while this one is committed.
@@ -143,26 +99,28 @@ async fn walk(family: &Family<'_>, shared: &Mutex<Shared>, mut read: Read) -> Re
         false => fetch(family, &read).await,
     };
     loop {
-        let page = match fetched {
-            Err(error) if error.kind() == Kind::Expired && !forgiven && family.loads && !read.page.is_null() => {
+        let (mut page, began) = match fetched {
+            Err(error) if error.kind() == Kind::Expired && !forgiven && !family.feed && !read.page.is_null() => {
                 // A cursor that the vendor has forgotten: this read begins again, once.
                 forgiven = true;
-                read = Read { page: Value::Null, ..opened.clone() };
+                read = Read { page: Value::Null, newest: None, ..opened.clone() };
                 fetched = fetch(family, &read).await;
                 continue;
             }
+            Err(error) if error.kind() == Kind::Forbidden && read.partition.is_some() => {
+                return give_up(shared, &read, error).await;
+            }
             other => other?,
         };
-        forgiven = false;
-        let began = Timestamp::now();
         if page.more && page.wait.is_none() && page.cursor == read.page {
             return Err(Error::unexpected("the next page is this page: the cursor does not move"));
         }
         let ended = !page.more;
-        let next = Read { page: page.cursor.clone(), newest: family.newest(&page, read.newest)?, ..read.clone() };
+        let newest = family.newest(&mut page, read.newest);
+        let next = Read { page: page.cursor.clone(), newest, ..read.clone() };
         let stopping = session.is_stopping();
         let wait = page.wait;
-        let commit = commit(family, shared, &read, &next, page, ended);
+        let commit = commit(family, shared, &read, &next, page, began);
         match (ended || stopping, wait) {
             (true, _) => {
                 commit.await?;
@@ -198,10 +156,27 @@ async fn stopped(shared: &Mutex<Shared>) -> Result<()> {
     Ok(())
 }
 
-async fn fetch(family: &Family<'_>, read: &Read) -> Result<Page> {
+/// Gives up a partition that these credentials may not read: it costs its own rows, and once it is permitted it is read
+/// from its beginning.
+async fn give_up(shared: &Mutex<Shared>, read: &Read, error: Error) -> Result<()> {
+    let Some(partition) = &read.partition else { return Err(error) };
+    let mut shared = shared.lock().await;
+    let Shared { progress, refused, .. } = &mut *shared;
+    progress.reads.retain(|open| open.partition != read.partition);
+    progress.filled.retain(|name| *name != filled(partition));
+    if let Some(pass) = &mut progress.pass {
+        pass.whole = false;
+    }
+    refused.get_or_insert(error.within("partition", &partition.id));
+    Ok(())
+}
+
+/// A page, and when it was asked for.
+async fn fetch(family: &Family<'_>, read: &Read) -> Result<(Page, Timestamp)> {
     let session = family.session;
+    let began = Timestamp::now();
     let pull = Pull { client: &session.client, collection: family.collection, read, parent: None };
-    session.within_stall(session.source.page(pull)).await
+    Ok((session.within_stall(session.source.page(pull)).await?, began))
 }
 
 impl Session {
@@ -227,72 +202,41 @@ async fn commit(
     read: &Read,
     next: &Read,
     page: Page,
-    ended: bool,
+    began: Timestamp,
 ) -> Result<()> {
     let session = family.session;
-    let load = family.load(page, read).await?;
+    let ended = !page.more;
+    let mut ready = family.load(page, began, read).await?;
     let mut shared = shared.lock().await;
-    let Shared { progress, outcome } = &mut *shared;
-    match progress.reads.iter().position(|open| open == read) {
-        Some(place) if ended => {
-            progress.newest = progress.newest.max(next.newest);
-            if matches!(family.collection.since, Some(Since::Cursor { .. })) && !next.page.is_null() {
-                progress.position = next.page.clone();
-            }
-            progress.reads.remove(place);
-        }
-        Some(place) => progress.reads[place] = next.clone(),
-        // Begun again after its cursor had expired: the stored read is the one with the same bounds.
-        None => {
-            if let Some(open) = progress
-                .reads
-                .iter_mut()
-                .find(|open| open.partition == read.partition && open.from == read.from && open.to == read.to)
-            {
-                *open = next.clone();
-            }
-            if ended {
+    // The other reads go on from what is in the warehouse: a commit that fails changes nothing here either.
+    let mut progress = shared.progress.clone();
+    // One that began again, because its cursor had expired, is known by its bounds.
+    let bounds = |open: &Read| open.partition == read.partition && open.from == read.from && open.to == read.to;
+    let place = progress.reads.iter().position(|open| open == read);
+    if let Some(place) = place.or_else(|| progress.reads.iter().position(bounds)) {
+        match ended {
+            true => {
                 progress.newest = progress.newest.max(next.newest);
-                progress.reads.retain(|open| open != next);
+                if matches!(family.collection.since, Some(Since::Cursor { .. })) && !next.page.is_null() {
+                    set_position(&mut progress.position, &next.partition, next.page.clone());
+                }
+                progress.reads.remove(place);
             }
+            false => progress.reads[place] = next.clone(),
         }
     }
-    let mut load = load;
+    ready.load.progress.push((family.key.to_owned(), serde_json::to_value(&progress)?));
+    let done = session.schema.commit(ready.load).await?;
+    shared.progress = progress;
+    let outcome = &mut shared.outcome;
     outcome.pages += 1;
-    outcome.records += load.records;
-    for notice in std::mem::take(&mut load.notices) {
+    outcome.records += ready.records;
+    for notice in ready.notices {
         outcome.notice(notice);
     }
-    outcome.add(load.done);
-    load.load.progress.push((family.key.to_owned(), serde_json::to_value(&*progress)?));
-    outcome.add(session.schema.commit(load.load).await?);
+    outcome.add(ready.done);
+    outcome.add(done);
     session.tools.observer.page(&session.job.source, family.collection.name, outcome);
-    Ok(())
-}
-
-/// Reads the children that change without their parents, under every parent that the warehouse has.
-async fn rereads(family: &Family<'_>, outcome: &mut Outcome) -> Result<()> {
-    let session = family.session;
-    for child in session.children(family.collection.name) {
-        let headwater_core::object::From::Children { reread: Reread::Always, .. } = child.from else { continue };
-        if family.pass.whole {
-            continue;
-        }
-        let key: Vec<&str> = family.collection.key.to_vec();
-        let mut after = None;
-        loop {
-            let parents = session.schema.keys(family.collection.name, &key, after.as_deref(), 500).await?;
-            let Some(last) = parents.last() else { break };
-            after = Some(last.clone());
-            for parent in &parents {
-                if session.is_stopping() {
-                    outcome.stopped = true;
-                    return Ok(());
-                }
-                outcome.add(family.under(child, &Family::key_record(&key, parent)?).await?);
-            }
-        }
-    }
     Ok(())
 }
 
@@ -300,19 +244,30 @@ async fn rereads(family: &Family<'_>, outcome: &mut Outcome) -> Result<()> {
 async fn close(family: &Family<'_>, progress: &mut Progress, outcome: &mut Outcome) -> Result<()> {
     let session = family.session;
     let collection = family.collection;
-    if family.loads && family.pass.whole && matches!(collection.deletes, Deletes::Unseen | Deletes::Feed(_)) {
-        // Where pages are counted, a row that moves between two requests is missed once: two passes have to agree.
-        let counted = matches!(collection.pages, Pages::Number { .. } | Pages::Offset { .. });
-        let judge = if counted { progress.previous.as_ref() } else { Some(family.pass) };
-        if let Some(judge) = judge {
-            let most = if session.job.accept_deletes { 1.0 } else { session.tools.bounds.sweep_most };
-            let swept = session.schema.sweep(collection.name, judge, most).await?;
-            outcome.deleted += swept.deleted;
-            if swept.held > 0 {
-                outcome.notice(format!(
-                    "{} of {} rows are no longer listed: nothing was deleted; if that is right, sync {} with --accept-deletes",
-                    swept.held, swept.living, session.job.source
-                ));
+    let pass = progress.pass.take().filter(|pass| pass.whole);
+    let previous = progress.previous.take();
+    if let Some(pass) = pass
+        && family.loads
+        && matches!(collection.deletes, Deletes::Unseen | Deletes::Feed(_))
+    {
+        // Where pages are counted, two passes have to agree that a row is gone: the second carries the first one's id.
+        let judge = match is_counted(collection) {
+            true => previous.filter(|previous| previous.id == pass.id),
+            false => Some(pass.clone()),
+        };
+        match judge {
+            None => progress.previous = Some(pass),
+            Some(judge) => {
+                let most = if session.job.accept_deletes { 1.0 } else { session.tools.bounds.sweep_most };
+                let swept = session.schema.sweep(collection.name, &judge, most).await?;
+                outcome.deleted += swept.deleted;
+                if swept.held > 0 {
+                    progress.previous = is_counted(collection).then_some(judge);
+                    outcome.notice(format!(
+                        "{} of {} rows are no longer listed: nothing was deleted; if that is right, sync {} with --accept-deletes",
+                        swept.held, swept.living, session.job.source
+                    ));
+                }
             }
         }
     }
@@ -322,31 +277,14 @@ async fn close(family: &Family<'_>, progress: &mut Progress, outcome: &mut Outco
         (Some(newest), Some(until)) => Some(newest.min(until)),
         (newest, _) => newest,
     };
-    // Nothing seen yet, but the read was whole up to its bound: it need not begin at the beginning again.
-    let reached = seen.or(if progress.synced_to.is_none() { until } else { None });
+    // Nothing seen yet, but the read was whole up to its bound, as our clock has it: it need not begin at the beginning again.
+    let bound = until.map(|until| until.saturating_sub(CLOCKS).unwrap_or(until));
+    let reached = seen.or(if progress.synced_to.is_none() { bound } else { None });
     progress.synced_to = progress.synced_to.max(reached);
-    progress.previous = progress.pass.take().filter(|pass| pass.whole);
     Ok(())
 }
 
 /// The id that a pass gives its rows.
 pub(super) fn tag(pass: &Pass) -> Arc<str> {
     pass.id.as_str().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_cover_everything_once() {
-        let windows =
-            Windows { span: std::time::Duration::from_secs(86_400), epoch: "2011-01-01T00:00:00Z", side_by_side: 4 };
-        let (from, to) = ("2024-01-01T06:00:00Z".parse().unwrap(), "2024-01-04T00:00:00Z".parse().unwrap());
-        let spans = cut(&windows, Some(from), to).unwrap();
-        assert_eq!(spans.len(), 3);
-        assert_eq!((spans[0].1, spans[2].0), (Some(to), Some(from)));
-        assert!(spans.windows(2).all(|pair| pair[0].0 == pair[1].1));
-        assert_eq!(cut(&windows, Some(to), from).unwrap().len(), 1);
-    }
 }

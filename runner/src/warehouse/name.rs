@@ -1,43 +1,13 @@
 //! Names of schemas, tables and columns: Segment's snake case, cut to what every database takes, never two for one.
 
-use std::borrow::Cow;
-
-use headwater_core::error::{Error, Result};
-use sha2::{Digest, Sha256};
-
-/// The longest identifier, in bytes: Postgres' limit, kept everywhere so that a schema can move.
-pub const MAX_IDENTIFIER: usize = 63;
+use headwater_core::{
+    error::{Error, Result},
+    name::identifier,
+};
+pub use headwater_core::name::{MAX_IDENTIFIER, apart, snake};
 
 /// What Headwater's own tables and columns begin with.
 pub const OWN: &str = "_headwater_";
-
-/// The bytes of a suffix that keeps names apart: an underscore and eight hex digits.
-const SUFFIX: usize = 9;
-
-/// Segment's snake case: `aB` and `a b` become `a_b`, `HTTPStatus` becomes `httpstatus`, what is neither a letter nor
-/// a digit separates words. Nothing is left of a name without ASCII letters and digits.
-pub fn snake(name: &str) -> String {
-    let bytes = name.as_bytes();
-    let mut out = String::with_capacity(name.len() + 4);
-    let mut at = 0;
-    while at < bytes.len() {
-        while at < bytes.len() && !bytes[at].is_ascii_alphanumeric() {
-            at += 1;
-        }
-        if at < bytes.len() && !out.is_empty() {
-            out.push('_');
-        }
-        while at < bytes.len() && (bytes[at].is_ascii_uppercase() || bytes[at].is_ascii_digit()) {
-            out.push(char::from(bytes[at].to_ascii_lowercase()));
-            at += 1;
-        }
-        while at < bytes.len() && (bytes[at].is_ascii_lowercase() || bytes[at].is_ascii_digit()) {
-            out.push(char::from(bytes[at]));
-            at += 1;
-        }
-    }
-    out
-}
 
 /// The column that a member of `path` gets when nothing else has that name. `words` is the path in snake case.
 pub fn column(words: &str, path: &str) -> String {
@@ -50,12 +20,6 @@ pub fn table(name: &str) -> String {
     // SQLite keeps this prefix for itself.
     let words = if words.starts_with("sqlite_") { format!("_{words}") } else { words };
     identifier(&words, name)
-}
-
-/// `name` and a suffix that depends on `path` alone: for the second member that would have that name.
-pub fn apart(name: &str, path: &str) -> String {
-    let end = name.len().min(MAX_IDENTIFIER - SUFFIX);
-    format!("{}_{}", &name[..floor(name, end)], digest(path))
 }
 
 /// Whether a schema can have this name: lower-case letters, digits and `_`, a letter first, at most 63 bytes.
@@ -79,47 +43,9 @@ pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn identifier(words: &str, of: &str) -> String {
-    let words: Cow<'_, str> = match words.as_bytes().first() {
-        None => return format!("_{}", digest(of)),
-        Some(first) if first.is_ascii_digit() => format!("_{words}").into(),
-        Some(_) => words.into(),
-    };
-    if words.len() <= MAX_IDENTIFIER { words.into_owned() } else { apart(&words, of) }
-}
-
-fn digest(text: &str) -> String {
-    hex::encode(&Sha256::digest(text.as_bytes())[..(SUFFIX - 1) / 2])
-}
-
-/// The last place up to `end` where `text` can be cut.
-fn floor(text: &str, end: usize) -> usize {
-    (0..=end).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_snake_cased_as_segment_does() {
-        for (name, wanted) in [
-            ("fieldName", "field_name"),
-            ("FieldName", "field_name"),
-            ("field-name", "field_name"),
-            ("Order Completed!", "order_completed"),
-            ("userID", "user_id"),
-            ("APIKey", "apikey"),
-            ("foo2Bar", "foo2_bar"),
-            ("foo__c", "foo_c"),
-            ("_id", "id"),
-            ("größe", "gr_e"),
-            ("注文", ""),
-            ("", ""),
-        ] {
-            assert_eq!(snake(name), wanted, "{name}");
-        }
-    }
 
     #[test]
     fn identifiers_fit_and_stay_apart() {

@@ -169,7 +169,7 @@ fn explain(error: &rusqlite::Error, folder: &Path, schemas: &[String]) -> Error 
         }
         other => other.to_string(),
     };
-    if message == "not authorized" {
+    if message.starts_with("not authorized") {
         return Error::config("query only reads: write a SELECT over the schemas' tables");
     }
     let Some(missing) = message.strip_prefix("no such table: ") else { return Error::config(message) };

@@ -109,7 +109,7 @@ async function make({ from, to, count, deliveryStrategy, writeKey, endpoint }) {
       alias: () => analytics.alias(userId, call.previousId, options),
     }[kind]();
     under_way.push(made.then((ctx) => ctx.failedDelivery?.() && failed.push(String(ctx.failedDelivery().reason))));
-    if (under_way.length >= 25) {
+    if (under_way.length >= (deliveryStrategy ? 100 : 25)) {
       await Promise.all(under_way);
       under_way = [];
     }

@@ -4,8 +4,9 @@
 //! ones; a file that was synced is still gone when its folder was not; after a failed sync the bytes are lost although
 //! the next sync succeeds. And it can be told to ignore syncs, to prove that a test would notice.
 
+mod change;
+
 use std::{
-    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -13,18 +14,21 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+use change::{Change, Inode, Move, Names, Node, has_folders, survivors, tear};
+
 use super::{
     files::{Files, OpenFile},
     state::lock,
 };
 
-/// Parts of a write reach the disk in units of this size.
-const SECTOR: usize = 64;
-
 /// The disk itself. It outlives the processes that use it.
 pub struct TestDisk {
     inner: Mutex<Inner>,
+    before_read: Mutex<Option<Hook>>,
+    after_read: Mutex<Option<Hook>>,
 }
+
+type Hook = Box<dyn FnOnce() + Send>;
 
 /// Which syncs are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,34 +69,6 @@ struct Inner {
     free: u64,
 }
 
-type Names = BTreeMap<PathBuf, Node>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
-    Folder,
-    File(usize),
-}
-
-#[derive(Default)]
-struct Inode {
-    durable: Vec<u8>,
-    cached: Vec<u8>,
-    changes: Vec<Change>,
-}
-
-#[derive(Clone)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Truncate(usize),
-}
-
-#[derive(Clone)]
-enum Move {
-    Link(PathBuf, Node),
-    Rename(PathBuf, PathBuf),
-    Unlink(PathBuf),
-}
-
 impl TestDisk {
     /// An empty disk with 1 GiB.
     pub fn new(seed: u64) -> Arc<Self> {
@@ -109,7 +85,11 @@ impl TestDisk {
             sync_fails_in: None,
             free: 1 << 30,
         };
-        Arc::new(Self { inner: Mutex::new(inner) })
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            before_read: Mutex::default(),
+            after_read: Mutex::default(),
+        })
     }
 
     /// Ends the process that uses the disk, as `kill -9` does, and starts another: the page cache survives.
@@ -151,6 +131,16 @@ impl TestDisk {
         lock(&self.inner).free = bytes;
     }
 
+    /// Does something just before the next read.
+    pub fn before_read(&self, hook: impl FnOnce() + Send + 'static) {
+        *lock(&self.before_read) = Some(Box::new(hook));
+    }
+
+    /// Does something when the next read has its bytes, before anybody sees them.
+    pub fn after_read(&self, hook: impl FnOnce() + Send + 'static) {
+        *lock(&self.after_read) = Some(Box::new(hook));
+    }
+
     /// Changes a byte of a file, in the cache and on the disk.
     pub fn damage(&self, path: &Path, at: usize) {
         let mut inner = lock(&self.inner);
@@ -187,79 +177,6 @@ impl TestDisk {
     }
 }
 
-/// What is left of changes: none, all, the first ones, or any.
-fn survivors<T>(rng: &mut StdRng, changes: Vec<T>) -> Vec<T> {
-    let count = changes.len();
-    match rng.random_range(0..4) {
-        0 => Vec::new(),
-        1 => changes,
-        2 => changes.into_iter().take(rng.random_range(0..=count)).collect(),
-        _ => changes.into_iter().filter(|_| rng.random_bool(0.5)).collect(),
-    }
-}
-
-/// Writes all of it, its beginning, or any sectors of it.
-fn tear(rng: &mut StdRng, file: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    match rng.random_range(0..3) {
-        0 => write(file, at, bytes),
-        1 => write(file, at, &bytes[..rng.random_range(0..=bytes.len())]),
-        _ => {
-            for (index, sector) in bytes.chunks(SECTOR).enumerate() {
-                if rng.random_bool(0.5) {
-                    write(file, at + index * SECTOR, sector);
-                }
-            }
-        }
-    }
-}
-
-fn write(file: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    if file.len() < at + bytes.len() {
-        file.resize(at + bytes.len(), 0);
-    }
-    file[at..at + bytes.len()].copy_from_slice(bytes);
-}
-
-fn has_folders(names: &Names, path: &Path) -> bool {
-    path.ancestors().skip(1).all(|above| is_root(above) || names.get(above) == Some(&Node::Folder))
-}
-
-fn is_root(path: &Path) -> bool {
-    path == Path::new("") || path == Path::new("/")
-}
-
-impl Change {
-    fn apply(&self, file: &mut Vec<u8>) {
-        match self {
-            Self::Write(at, bytes) => write(file, *at, bytes),
-            Self::Truncate(length) => file.resize(*length, 0),
-        }
-    }
-}
-
-impl Move {
-    fn apply(&self, names: &mut Names) {
-        match self {
-            Self::Link(path, node) => {
-                names.insert(path.clone(), *node);
-            }
-            Self::Rename(from, to) => {
-                if let Some(node) = names.remove(from) {
-                    names.insert(to.clone(), node);
-                }
-            }
-            Self::Unlink(path) => {
-                names.remove(path);
-            }
-        }
-    }
-
-    fn folder(&self) -> &Path {
-        let (Self::Link(path, _) | Self::Rename(path, _) | Self::Unlink(path)) = self;
-        path.parent().unwrap_or(Path::new(""))
-    }
-}
-
 impl Inner {
     fn alive(&self, process: u64) -> io::Result<()> {
         let alive = self.process == process && self.life != Some(0);
@@ -293,6 +210,13 @@ impl Inner {
     fn changed(&mut self, inode: usize, change: Change) {
         change.apply(&mut self.inodes[inode].cached);
         self.inodes[inode].changes.push(change);
+    }
+}
+
+fn run(hook: &Mutex<Option<Hook>>) {
+    let hook = lock(hook).take();
+    if let Some(hook) = hook {
+        hook();
     }
 }
 
@@ -347,11 +271,16 @@ impl Files for Process {
     }
 
     fn read(&self, path: &Path, at: u64, length: usize) -> io::Result<Vec<u8>> {
-        let inner = lock(&self.disk.inner);
-        inner.alive(self.id)?;
-        let bytes = &inner.inodes[inner.inode(path)?].cached;
-        let start = bytes.len().min(at as usize);
-        Ok(bytes[start..bytes.len().min(start + length)].to_vec())
+        run(&self.disk.before_read);
+        let bytes = {
+            let inner = lock(&self.disk.inner);
+            inner.alive(self.id)?;
+            let bytes = &inner.inodes[inner.inode(path)?].cached;
+            let start = bytes.len().min(at as usize);
+            bytes[start..bytes.len().min(start + length)].to_vec()
+        };
+        run(&self.disk.after_read);
+        Ok(bytes)
     }
 
     fn length(&self, path: &Path) -> io::Result<u64> {
@@ -434,10 +363,15 @@ impl OpenFile for Handle {
         }
         let fails = inner.sync_fails_in == Some(0);
         inner.sync_fails_in = if fails { None } else { inner.sync_fails_in.map(|left| left - 1) };
-        let Inode { durable, changes, .. } = &mut inner.inodes[self.inode];
+        let Inode { durable, changes, failed, .. } = &mut inner.inodes[self.inode];
         if fails {
+            *failed = Some(self.process);
+        }
+        if *failed == Some(self.process) {
             // The page cache now believes that the bytes are on the disk. Lengths are in the journal, and wait there.
             changes.retain(|change| matches!(change, Change::Truncate(_)));
+        }
+        if fails {
             return Err(io::Error::other("the disk failed"));
         }
         let changes = std::mem::take(changes);

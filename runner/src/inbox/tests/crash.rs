@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{
+use super::super::{
     Files, Keep, Log, Options,
     testdisk::{Ignore, TestDisk},
 };
@@ -286,7 +286,7 @@ async fn no_sync_can_be_left_out() {
         (Ignore::Folder("data"), Step::Open),
         (Ignore::Folder(FOLDER), Step::Open),
         (Ignore::File(".log"), Step::Open),
-        (Ignore::File(".log.new"), Step::Append),
+        (Ignore::File(".new"), Step::Append),
         (Ignore::File(".log"), Step::Append),
         (Ignore::Folder(FOLDER), Step::Append),
         (Ignore::Folder(FOLDER), Step::Release),

@@ -1,0 +1,18 @@
+//! Whole runs of the engine, and of the pipeline, against a pretended vendor and the real embedded warehouse: what must hold
+//! whatever the connector is.
+
+mod cursors;
+mod durable;
+mod families;
+mod feeds;
+mod kills;
+mod outcomes;
+mod partitions;
+mod pipeline;
+mod pretend;
+mod service;
+mod sweeps;
+mod touches;
+mod vendor;
+mod windows;
+mod world;
