@@ -358,3 +358,45 @@ fn short(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[test]
+fn a_value_is_told_from_its_neighbours() {
+    let found = |value: Value, kind: &str| Found { value, kind: kind.to_owned() };
+    let text = |text: &str, kind: &str| found(Value::Text(text.to_owned()), kind);
+    assert!(
+        text("7", "text").is("\"7\"")
+            && text("7", "text").is("7")
+            && found(Value::Integer(7), "int").is("7.0")
+    );
+    assert!(text("2024-05-06T10:00:00.000000Z", "time").is("\"2024-05-06T12:00:00+02:00\""));
+    assert!(text("[1.50, \"é\"]", "json").is(r#"[1.5,"\u00e9"]"#));
+    assert!(found(Value::Integer(1), "bool").is("true") && text("true", "text").is("true"));
+    for (found, json) in [
+        (found(Value::Integer(7), "int"), "8"),
+        (found(Value::Integer(7), "int"), "\"7\""),
+        (found(Value::Integer(1), "int"), "true"),
+        (found(Value::Integer(1), "bool"), "1"),
+        (found(Value::Real(0.3), "real"), "0.30000000000000004"),
+        (found(Value::Integer(9007199254740992), "int"), "9007199254740993"),
+        (text("2024-05-06T10:00:00.000000Z", "time"), "\"2024-05-06T12:00:00Z\""),
+        (text(" spaces", "text"), "\"  spaces\""),
+        (text("", "text"), "false"),
+        (text("[1,2]", "json"), "[2,1]"),
+    ] {
+        assert!(!found.is(json), "{found:?} is taken for {json}");
+    }
+    let leaf = |path: &str, json: &str| (path.to_owned(), json.to_owned());
+    let stored = || vec![("a".to_owned(), text("x", "text")), ("b".to_owned(), text("y", "text"))];
+    assert!(different(&[leaf("a", "\"x\""), leaf("b", "\"y\""), leaf("c", "null")], stored()).is_empty());
+    assert_eq!(different(&[leaf("a", "\"x\"")], stored()).len(), 1, "what was not sent");
+    assert_eq!(
+        different(&[leaf("a", "\"x\""), leaf("b", "\"z\"")], stored()).len(),
+        2,
+        "what is another value"
+    );
+    assert_eq!(
+        different(&[leaf("a", "\"x\""), leaf("b", "\"y\""), leaf("d", "1")], stored()).len(),
+        1,
+        "what is lost"
+    );
+}

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,15 +16,18 @@ use headwater::{
     },
 };
 use headwater_core::{
-    cursor::{Pass, Progress, Read},
-    error::Result,
-    object::{Change, From},
+    connector::{Connector, Objects},
+    cursor::{Partition, Pass, Progress, Read},
+    error::{Error, Result},
+    http::{Api, Client},
+    object::{Account, Change, Collection, From, ObjectSource, Page, Pull},
+    record::Record,
 };
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    reading::Opened,
+    reading::{Opened, unbound},
     replay::Replay,
     subject::{Subject, now},
 };
@@ -60,19 +64,22 @@ pub async fn run(subject: &Subject, opened: &Opened, replay: &Replay, root: &str
     {
         let mut state = memory.lock();
         // The other roots have nothing left to read.
-        let lists = opened.collections.iter().filter(|other| other.from == From::List && other.gone.is_none());
+        let lists =
+            opened.collections.iter().filter(|other| other.from == From::List && other.gone.is_none());
         for other in lists.map(|other| other.name).chain(subject.feeds().map(|feed| feed.name)) {
             for key in [other.to_owned(), format!("{other} for its children")] {
                 let left = if other == root { reads.clone() } else { Vec::new() };
                 let progress = left_open(left, filled.clone());
-                state.progress.insert(key, serde_json::to_value(progress).map_err(|error| error.to_string())?);
+                state
+                    .progress
+                    .insert(key, serde_json::to_value(progress).map_err(|error| error.to_string())?);
             }
         }
     }
     let job = Job {
         source: "law".into(),
-        connector: subject.connector,
-        settings: subject.fixtures.config.settings.clone(),
+        connector: hurried(subject)?,
+        settings: wrapped(subject),
         account: subject.fixtures.config.account.clone(),
         base_url: Some(replay.url.clone()),
         start_date: Some(subject.fixtures.config.start_date),
@@ -108,7 +115,10 @@ fn chosen(subject: &Subject, opened: &Opened, root: &str) -> Vec<String> {
     let children: Vec<&str> =
         opened.collections.iter().filter(|child| hangs(&child.from)).map(|child| child.name).collect();
     names.extend(children);
-    let known = opened.collections.iter().filter(|collection| collection.gone.is_none() && names.contains(&collection.name));
+    let known = opened
+        .collections
+        .iter()
+        .filter(|collection| collection.gone.is_none() && names.contains(&collection.name));
     known.map(|collection| collection.name.to_owned()).collect()
 }
 
@@ -162,7 +172,9 @@ impl Schema for Shared {
                 table.push(key.into_iter().map(|(_, cell)| cell).collect());
             }
         }
-        state.rejects.extend(load.rejects.iter().map(|reject| format!("{}: {}", reject.table, reject.reason)));
+        state
+            .rejects
+            .extend(load.rejects.iter().map(|reject| format!("{}: {}", reject.table, reject.reason)));
         state.records.extend(load.records);
         for (key, value) in load.progress {
             match value {
@@ -191,5 +203,66 @@ impl Schema for Shared {
         // All of them at once, and nothing behind.
         let known = self.0.lock().keys.get(table).cloned().unwrap_or_default();
         Ok(if after.is_some() { Vec::new() } else { known })
+    }
+}
+
+/// How the sources of the subjects are opened, by the subjects' connectors.
+static OPENERS: Mutex<BTreeMap<usize, Opener>> = Mutex::new(BTreeMap::new());
+
+type Opener = fn(Value) -> Result<Box<dyn ObjectSource>>;
+
+/// The connector, its source without limits that would be waited for, and with jobs that are done at once.
+fn hurried(subject: &Subject) -> Result<&'static Connector, String> {
+    let objects = subject.connector.objects.ok_or("it has no objects")?;
+    OPENERS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place(subject), objects.open);
+    let open: Opener = |settings| {
+        let place = settings.get("place").and_then(Value::as_u64).unwrap_or_default() as usize;
+        let openers = OPENERS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let open = *openers.get(&place).ok_or_else(|| Error::config("nobody opens this"))?;
+        drop(openers);
+        Ok(Box::new(Hurried(open(settings.get("settings").cloned().unwrap_or_default())?)))
+    };
+    let Connector { name, title, category, docs, settings, spec, events, pull, .. } = *subject.connector;
+    let objects = Some(Objects { open, ..objects });
+    Ok(Box::leak(Box::new(Connector { name, title, category, docs, settings, spec, objects, events, pull })))
+}
+
+fn wrapped(subject: &Subject) -> Value {
+    serde_json::json!({ "place": place(subject), "settings": subject.fixtures.config.settings })
+}
+
+fn place(subject: &Subject) -> usize {
+    std::ptr::from_ref(subject.connector) as usize
+}
+
+struct Hurried(Box<dyn ObjectSource>);
+
+#[async_trait]
+impl ObjectSource for Hurried {
+    fn api(&self, account: &Account) -> Result<Api> {
+        let mut api = self.0.api(account)?;
+        api.hosts.iter_mut().flat_map(|host| &mut host.limits).for_each(unbound);
+        Ok(api)
+    }
+
+    async fn check(&self, client: &Client) -> Result<Account> {
+        self.0.check(client).await
+    }
+
+    async fn catalog(&self, client: &Client, declared: &[Collection]) -> Result<Vec<Collection>> {
+        self.0.catalog(client, declared).await
+    }
+
+    async fn partitions(&self, client: &Client, collection: &Collection) -> Result<Vec<Option<Partition>>> {
+        self.0.partitions(client, collection).await
+    }
+
+    async fn page(&self, pull: Pull<'_>) -> Result<Page> {
+        let page = self.0.page(pull).await?;
+        Ok(Page { wait: page.wait.map(|_| Duration::from_millis(1)), ..page })
+    }
+
+    async fn fetch(&self, client: &Client, collection: &Collection, key: &Record) -> Result<Option<Record>> {
+        self.0.fetch(client, collection, key).await
     }
 }

@@ -125,7 +125,9 @@ impl Fixtures {
         for entry in entries {
             let path = entry.map_err(|error| error.to_string())?.path();
             // Folders are the connector's own: its unit tests read them.
-            let (true, Some(name)) = (path.is_file(), path.file_name().and_then(|name| name.to_str())) else { continue };
+            let (true, Some(name)) = (path.is_file(), path.file_name().and_then(|name| name.to_str())) else {
+                continue;
+            };
             let content = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             files.insert(name.to_owned(), content.into());
         }
@@ -179,13 +181,21 @@ impl Fixtures {
 
     /// The exchanges that are open to every read.
     pub fn common(&self) -> Vec<Exchange> {
-        ["_auth", "_check", "_catalog"].iter().filter_map(|name| self.recordings.get(*name)).flatten().cloned().collect()
+        ["_auth", "_check", "_catalog"]
+            .iter()
+            .filter_map(|name| self.recordings.get(*name))
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// The collections and feeds that have a recording.
     pub fn recorded(&self) -> impl Iterator<Item = &str> {
         let common = ["_auth", "_check", "_catalog", "_lookups"];
-        self.recordings.keys().map(String::as_str).filter(move |name| !common.contains(name) && !name.contains('.'))
+        self.recordings
+            .keys()
+            .map(String::as_str)
+            .filter(move |name| !common.contains(name) && !name.contains('.'))
     }
 }
 
@@ -195,12 +205,17 @@ fn is_delivery(files: &Files, name: &str) -> bool {
 
 /// Reads a recording: exchanges, each after a line `### name`.
 pub fn recording(file: &str, content: &[u8]) -> Result<Vec<Exchange>, String> {
-    let text = std::str::from_utf8(content).map_err(|_| format!("{file}.http is not UTF-8"))?.replace("\r\n", "\n");
+    let text =
+        std::str::from_utf8(content).map_err(|_| format!("{file}.http is not UTF-8"))?.replace("\r\n", "\n");
     let mut exchanges = Vec::new();
-    let start = text.strip_prefix("### ").ok_or_else(|| format!("{file}.http does not begin with a line ### name"))?;
+    let start = text
+        .strip_prefix("### ")
+        .ok_or_else(|| format!("{file}.http does not begin with a line ### name"))?;
     for part in start.split("\n### ") {
-        let (name, rest) = part.split_once('\n').ok_or_else(|| format!("{file}.http: {part:?} has no request"))?;
-        let exchange = exchange(file, name.trim(), rest).map_err(|why| format!("{file}.http, {name}: {why}"))?;
+        let (name, rest) =
+            part.split_once('\n').ok_or_else(|| format!("{file}.http: {part:?} has no request"))?;
+        let exchange =
+            exchange(file, name.trim(), rest).map_err(|why| format!("{file}.http, {name}: {why}"))?;
         exchanges.push(exchange);
     }
     Ok(exchanges)

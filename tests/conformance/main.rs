@@ -13,6 +13,7 @@ mod fixture;
 mod laws;
 mod reading;
 mod replay;
+mod scaffold;
 mod subject;
 mod toy;
 
@@ -20,7 +21,9 @@ use laws::{Holds, LAWS, Law, Verdict};
 use subject::Subject;
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They wait more than they work.
+    arguments.test_threads.get_or_insert(8);
     let mut trials = Vec::new();
     for (name, subject) in Subject::all() {
         match subject {
@@ -29,6 +32,7 @@ fn main() {
         }
     }
     trials.extend(broken::trials());
+    trials.extend(scaffold::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -45,7 +49,9 @@ fn cases(subject: &Subject) -> Vec<Case> {
             Holds::Connector(_) => vec![String::new()],
             Holds::Collection(_) => subject.collections().into_iter().map(str::to_owned).collect(),
             Holds::Root(_) => subject.roots().into_iter().map(str::to_owned).collect(),
-            Holds::Delivery(_) => subject.fixtures.deliveries.iter().map(|sample| sample.name.clone()).collect(),
+            Holds::Delivery(_) => {
+                subject.fixtures.deliveries.iter().map(|sample| sample.name.clone()).collect()
+            }
         };
         parts.into_iter().map(|part| Case { law, part }).collect()
     };

@@ -31,8 +31,19 @@ pub enum Fault {
     Body(Bytes),
 }
 
-/// Says what goes wrong with an exchange (by its place) that has met so many faults so far.
-pub type Plan = Box<dyn Fn(usize, u32) -> Option<Fault> + Send + Sync>;
+/// Says what goes wrong with an exchange.
+pub type Plan = Box<dyn Fn(Met) -> Option<Fault> + Send + Sync>;
+
+/// An exchange that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Met {
+    /// Its place among all.
+    pub place: usize,
+    /// How often it has answered so far.
+    pub answered: u32,
+    /// How often it has failed so far.
+    pub failed: u32,
+}
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -72,13 +83,14 @@ struct Progress {
 impl Replay {
     /// Answers as recorded.
     pub async fn start(exchanges: Vec<Exchange>) -> Result<Self, String> {
-        Self::failing(exchanges, Box::new(|_, _| None)).await
+        Self::failing(exchanges, Box::new(|_| None)).await
     }
 
     /// Answers as recorded, but for what `plan` says.
     pub async fn failing(exchanges: Vec<Exchange>, plan: Plan) -> Result<Self, String> {
-        let listener =
-            tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let count = exchanges.len();
         let state = Progress { used: vec![0; count], faults: vec![0; count], log: Vec::new() };
@@ -104,17 +116,35 @@ impl Replay {
     /// The exchanges that nobody asked for.
     pub fn idle(&self) -> Vec<&Exchange> {
         let state = self.inner.lock();
-        self.inner.exchanges.iter().zip(&state.used).filter(|(_, used)| **used == 0).map(|(known, _)| known).collect()
+        self.inner
+            .exchanges
+            .iter()
+            .zip(&state.used)
+            .filter(|(_, used)| **used == 0)
+            .map(|(known, _)| known)
+            .collect()
     }
 
     /// Requests that no recorded one is like.
     pub fn strangers(&self) -> Vec<String> {
         let show = |seen: &Seen| {
-            let query: Vec<String> = seen.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let query: Vec<String> =
+                seen.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let body = String::from_utf8_lossy(&seen.body);
-            format!("{} {}?{} {}", seen.method, seen.path, query.join("&"), body.chars().take(2000).collect::<String>())
+            format!(
+                "{} {}?{} {}",
+                seen.method,
+                seen.path,
+                query.join("&"),
+                body.chars().take(2000).collect::<String>()
+            )
         };
         self.inner.lock().log.iter().filter(|seen| seen.exchange.is_none()).map(show).collect()
+    }
+
+    /// How often each exchange has answered.
+    pub fn answered(&self) -> Vec<u32> {
+        self.inner.lock().used.clone()
     }
 
     /// What is recorded.
@@ -162,7 +192,10 @@ impl Exchange {
 /// Whether the pairs are the same; a recorded `*` is like anything of its name.
 fn all_like(known: &[(String, String)], sent: &[(String, String)]) -> bool {
     known.len() == sent.len()
-        && known.iter().zip(sent).all(|((name, value), (sent, with))| name == sent && (value == "*" || value == with))
+        && known
+            .iter()
+            .zip(sent)
+            .all(|((name, value), (sent, with))| name == sent && (value == "*" || value == with))
 }
 
 fn body_like(known: &Bytes, seen: &Seen) -> bool {
@@ -200,7 +233,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         let Some(place) = seen.exchange else {
             return plain(404, format!("nothing is recorded for {} {}", seen.method, seen.path).into());
         };
-        let fault = (inner.plan)(place, state.faults[place]);
+        let fault = (inner.plan)(Met { place, answered: state.used[place], failed: state.faults[place] });
         match fault {
             Some(Fault::Body(_)) => state.used[place] += 1,
             Some(_) => state.faults[place] += 1,

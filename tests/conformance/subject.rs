@@ -101,7 +101,9 @@ impl Subject {
         delivery.headers.insert("content-type", HeaderValue::from_static(sample.content_type));
         for (name, value) in &around.headers {
             let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header"))?;
-            delivery.headers.insert(name, value.parse().map_err(|_| format!("{value:?} is no header's value"))?);
+            delivery
+                .headers
+                .insert(name, value.parse().map_err(|_| format!("{value:?} is no header's value"))?);
         }
         self.look_up(&mut delivery, surface)?;
         Ok((delivery, surface))
@@ -116,10 +118,13 @@ impl Subject {
             query.sort();
             let known = self.fixtures.recordings.get("_lookups").into_iter().flatten();
             let answer = known
-                .filter(|known| known.method == request.method.as_str() && known.path == path && known.query == query)
+                .filter(|known| {
+                    known.method == request.method.as_str() && known.path == path && known.query == query
+                })
                 .map(|known| if known.status < 300 { known.answer.clone() } else { Default::default() })
                 .next();
-            let answer = answer.ok_or_else(|| format!("_lookups.http has no answer to {} {path}", request.method))?;
+            let answer =
+                answer.ok_or_else(|| format!("_lookups.http has no answer to {} {path}", request.method))?;
             delivery.lookups.push((item, answer));
         }
         Ok(())

@@ -50,7 +50,11 @@ pub const COLLECTIONS: &[Collection] = &[
         fields: "id int, person_id text = ^id, text text",
         ..LIST
     },
-    Collection { name: "people", fields: "id text, email text, name text, created_at time, score real", ..LIST },
+    Collection {
+        name: "people",
+        fields: "id text, email text, name text, created_at time, score real",
+        ..LIST
+    },
     Collection {
         name: "visits",
         endpoint: Endpoint::get("/v1/visits"),
@@ -133,13 +137,16 @@ impl ObjectSource for Toy {
             return self.remembered(pull).await;
         }
         let mut page = match rest::page(pull).await {
-            Err(error) if error.kind() == Kind::Forbidden && self.fault == "swallows" => return Ok(Page::default()),
+            Err(error) if error.kind() == Kind::Forbidden && self.fault == "swallows" => {
+                return Ok(Page::default());
+            }
             Err(_) if self.fault.starts_with("gives up") => return Ok(Page::default()),
             page => page?,
         };
         match self.fault.as_str() {
             "invents" if page.changes.is_empty() => {
-                let row = Record::new(&json!({"id": "none", "email": null, "name": null, "created_at": null}))?;
+                let row =
+                    Record::new(&json!({"id": "none", "email": null, "name": null, "created_at": null}))?;
                 page.changes.push(Change::upsert(pull.collection.name, row));
             }
             "endless" if page.changes.is_empty() => {

@@ -8,7 +8,9 @@ use crate::{
 #[test]
 fn what_is_wrong_with_a_file_is_said_in_one_line() {
     let segment = |line: &str| format!("[[source]]\nname = \"site\"\nconnector = \"segment\"\n{line}\n");
-    let stripe = |settings: &str| format!("[[source]]\nname = \"pay\"\nconnector = \"stripe\"\nsettings = {settings}\n");
+    let stripe = |settings: &str| {
+        format!("[[source]]\nname = \"pay\"\nconnector = \"stripe\"\nsettings = {settings}\n")
+    };
     let house = House::empty();
     for (text, words) in [
         ("data_dri = \"x\"".to_owned(), &["data_dri", "did you mean data_dir?"][..]),
@@ -22,7 +24,10 @@ fn what_is_wrong_with_a_file_is_said_in_one_line() {
         (segment("conector = \"x\""), &["source site", "conector", "did you mean connector?"]),
         (segment("enabled = \"yes\""), &["source site", "enabled", "boolean"]),
         (segment("write_key = 7"), &["source site", "write_key", "string"]),
-        (segment("labels = { a = \"${HEADWATER_E2E_UNSET}\" }"), &["source[0].labels.a", "no HEADWATER_E2E_UNSET"]),
+        (
+            segment("labels = { a = \"${HEADWATER_E2E_UNSET}\" }"),
+            &["source[0].labels.a", "no HEADWATER_E2E_UNSET"],
+        ),
         (segment("environment = \"$HOME\""), &["source[0].environment", "${NAME}"]),
         (segment("schedule = \"every 3h\""), &["source site", "no objects"]),
         (segment("") + &segment(""), &["source site", "two of that name"]),
@@ -32,7 +37,10 @@ fn what_is_wrong_with_a_file_is_said_in_one_line() {
         (stripe("{ }"), &["source pay", "api_key"]),
         (stripe("{ api_key = 5 }"), &["source pay", "5"]),
         (stripe("{ api_key = \"sk_1\" }\nschedule = \"hourly\""), &["source pay", "schedule", "@hourly"]),
-        (stripe("{ api_key = \"sk_1\" }\nschedule = \"@hourly\"\ntimezone = \"Berlin\""), &["source pay", "Europe/Berlin"]),
+        (
+            stripe("{ api_key = \"sk_1\" }\nschedule = \"@hourly\"\ntimezone = \"Berlin\""),
+            &["source pay", "Europe/Berlin"],
+        ),
         (stripe("{ api_key = \"sk_1\" }\nstart_date = \"soon\""), &["source pay", "start_date"]),
     ] {
         house.configure(&text);
@@ -53,8 +61,11 @@ fn a_collection_that_is_not_there_is_named_with_those_that_are() {
     let stand = zendesk(|_| json(r#"{"groups":[],"meta":{"has_more":false}}"#));
     let house = House::new(&zendesk_source("help", &stand.url, &["tickts"]));
     house.run(&["sync", "help"]).fails(2, &["source help", "no collection tickts", "tickets"]);
+    let house = House::new(&zendesk_source("help", &stand.url, &["groups"]));
     house.run(&["sync", "hlep"]).fails(2, &["no source hlep", "help"]);
-    house.run(&["sync", "help", "--collection", "nothing"]).fails(2, &["source help", "no collection nothing"]);
+    house
+        .run(&["sync", "help", "--collection", "nothing"])
+        .fails(2, &["source help", "no collection nothing"]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A disk that is full: deliveries are answered 503 with Retry-After, nothing acknowledged is lost, and it goes on once there is room.
 
-use std::{path::PathBuf, process::Command};
+use std::{path::Path, process::Command};
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::{
     house::{House, until},
@@ -10,45 +11,55 @@ use crate::{
 };
 
 /// A small disk of its own, taken away when dropped.
-struct Disk(PathBuf);
+struct Disk(TempDir);
 
 impl Disk {
-    fn mount(path: PathBuf, mebibytes: u32) -> Result<Self, String> {
-        std::fs::create_dir_all(&path).map_err(|error| error.to_string())?;
+    fn mount(mebibytes: u32) -> Result<Self, String> {
+        let folder = TempDir::with_prefix("headwater-e2e-").map_err(|error| error.to_string())?;
         let size = format!("size={mebibytes}m");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        let done =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
         match done {
-            Ok(done) if done.status.success() => Ok(Self(path)),
+            Ok(done) if done.status.success() => Ok(Self(folder)),
             Ok(done) => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }
 
 #[test]
 fn a_full_inbox_is_answered_503_and_recovers() {
     let house = House::new("[[source]]\nname = \"site\"\nconnector = \"segment\"\nwrite_key = \"wk\"\n");
-    let inbox = house.path("headwater-data/inbox");
     // The inbox refuses while less than 64 MiB are free.
-    let disk = match Disk::mount(inbox.clone(), 80) {
+    let disk = match Disk::mount(80) {
         Ok(disk) => disk,
         Err(why) => {
             eprintln!("SKIPPED: a full disk needs a small tmpfs, which only root may mount here: {why}");
             return;
         }
     };
+    std::fs::create_dir(house.path("headwater-data")).unwrap();
+    std::os::unix::fs::symlink(disk.path(), house.path("headwater-data/inbox")).unwrap();
     let site = Site::at(house);
     let mut kept = Vec::new();
     let mut refused = None;
     let batch = |id: &str| {
         let call = |n: usize| json!({ "type": "track", "event": "F", "userId": "u", "messageId": format!("{id}-{n}"), "properties": { "x": "x".repeat(30 << 10) } });
-        site.post("/v1/batch", &[], json!({ "writeKey": "wk", "batch": (0..15).map(call).collect::<Vec<_>>() }).to_string())
+        site.post(
+            "/v1/batch",
+            &[],
+            json!({ "writeKey": "wk", "batch": (0..15).map(call).collect::<Vec<_>>() }).to_string(),
+        )
     };
     for n in 0..200 {
         let id = format!("full-{n}");
@@ -70,12 +81,10 @@ fn a_full_inbox_is_answered_503_and_recovers() {
         site.house.number("site", "SELECT count(DISTINCT id) FROM tracks") == kept.len() as i64
     });
     // Room again: it is noticed without a restart.
-    let larger = Command::new("mount").args(["-o", "remount,size=400m"]).arg(&inbox).status().unwrap();
+    let larger = Command::new("mount").args(["-o", "remount,size=400m"]).arg(disk.path()).status().unwrap();
     assert!(larger.success());
     until("deliveries are taken again", || {
         site.call("/v1/track", json!({ "event": "After", "userId": "u", "messageId": "after" })).0 == 200
     });
     site.arrives("after");
-    drop(site);
-    drop(disk);
 }

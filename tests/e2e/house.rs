@@ -80,7 +80,10 @@ pub struct Done {
 impl House {
     /// An empty folder.
     pub fn empty() -> Self {
-        Self { folder: TempDir::with_prefix("headwater-e2e-").expect("a temporary folder"), env: BTreeMap::new() }
+        Self {
+            folder: TempDir::with_prefix("headwater-e2e-").expect("a temporary folder"),
+            env: BTreeMap::new(),
+        }
     }
 
     /// A folder with this configuration; the receiver listens on a free port of loopback.
@@ -185,7 +188,9 @@ impl House {
         rows(&self.path("headwater-data/books.db"), &sql)
             .into_iter()
             .filter_map(|row| match &row[..] {
-                [Sql::Text(stage), Sql::Text(reason), Sql::Integer(n)] => Some(((stage.clone(), reason.clone()), *n)),
+                [Sql::Text(stage), Sql::Text(reason), Sql::Integer(n)] => {
+                    Some(((stage.clone(), reason.clone()), *n))
+                }
                 _ => None,
             })
             .collect()
@@ -206,18 +211,23 @@ impl House {
     pub fn tables(&self, schema: &str) -> BTreeMap<String, Vec<String>> {
         let names = self.rows(schema, "SELECT name FROM sqlite_master WHERE type = 'table'");
         let names = names.into_iter().filter_map(|row| match row.into_iter().next() {
-            Some(Sql::Text(name)) if !name.starts_with("_headwater") && !name.starts_with("sqlite_") => Some(name),
+            Some(Sql::Text(name)) if !name.starts_with("_headwater") && !name.starts_with("sqlite_") => {
+                Some(name)
+            }
             _ => None,
         });
         names.map(|name| (name.clone(), self.table(schema, &name))).collect()
     }
 
     fn table(&self, schema: &str, table: &str) -> Vec<String> {
-        let columns = self.rows(schema, &format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name"));
+        let columns =
+            self.rows(schema, &format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name"));
         let columns: Vec<String> = columns
             .into_iter()
             .filter_map(|row| match row.into_iter().next() {
-                Some(Sql::Text(name)) if !OWN.contains(&name.as_str()) && !name.starts_with("_headwater") => Some(name),
+                Some(Sql::Text(name)) if !OWN.contains(&name.as_str()) && !name.starts_with("_headwater") => {
+                    Some(name)
+                }
                 _ => None,
             })
             .collect();
@@ -246,7 +256,8 @@ fn rows(file: &Path, sql: &str) -> Vec<Vec<Sql>> {
         Err(error) => panic!("{sql}: {error}"),
     };
     let width = statement.column_count();
-    let found = statement.query_map([], |row| (0..width).map(|place| row.get(place)).collect::<rusqlite::Result<Vec<Sql>>>());
+    let found = statement
+        .query_map([], |row| (0..width).map(|place| row.get(place)).collect::<rusqlite::Result<Vec<Sql>>>());
     found.and_then(Iterator::collect).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
@@ -274,7 +285,10 @@ impl Done {
 
     /// The lines of standard output as JSON.
     pub fn json_lines(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+            .collect()
     }
 }
 

@@ -18,8 +18,7 @@ use serde_json::json;
 
 use crate::{
     house::{House, until},
-    is_long,
-    vendor,
+    is_long, vendor,
 };
 
 const SENDERS: usize = 4;
@@ -45,9 +44,16 @@ impl Traffic {
     }
 
     /// Posts until it is acknowledged, as libraries and vendors do.
-    async fn post(&self, http: &reqwest::Client, path: &str, headers: http::HeaderMap, body: bytes::Bytes) -> bool {
+    async fn post(
+        &self,
+        http: &reqwest::Client,
+        path: &str,
+        headers: http::HeaderMap,
+        body: bytes::Bytes,
+    ) -> bool {
         for _ in 0..2_000 {
-            let request = http.post(format!("{}{path}", self.url())).headers(headers.clone()).body(body.clone());
+            let request =
+                http.post(format!("{}{path}", self.url())).headers(headers.clone()).body(body.clone());
             match request.send().await {
                 Ok(answer) if answer.status() == 200 => return true,
                 Ok(answer) if answer.status() != 503 => panic!("{path}: {}", answer.status()),
@@ -58,7 +64,8 @@ impl Traffic {
     }
 
     async fn send(self: Arc<Self>, sender: usize, klaviyo: Arc<Klaviyo>) {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client");
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client");
         for round in 0.. {
             if self.stop.load(Ordering::SeqCst) {
                 return;
@@ -85,7 +92,8 @@ impl Traffic {
 
 /// The message ids of the calls that a delivery becomes.
 fn messages(delivery: &Delivery, klaviyo: &Klaviyo) -> Vec<String> {
-    let events = connectors::find("klaviyo").and_then(|connector| connector.events).expect("it takes webhooks");
+    let events =
+        connectors::find("klaviyo").and_then(|connector| connector.events).expect("it takes webhooks");
     let source = (events.open)(klaviyo.settings()).expect("its settings are good");
     let mapped = map_delivery("klaviyo", &*source, &events.webhook.surfaces[0], delivery);
     let calls = mapped.outputs.into_iter().filter_map(|(_, output)| match output {

@@ -25,18 +25,26 @@ pub struct Site {
 
 impl Site {
     pub fn open(more: &str) -> Self {
-        Self::at(House::new(&format!("[[source]]\nname = \"site\"\nconnector = \"segment\"\nwrite_key = \"wk\"\n{more}")))
+        Self::at(House::new(&format!(
+            "[[source]]\nname = \"site\"\nconnector = \"segment\"\nwrite_key = \"wk\"\n{more}"
+        )))
     }
 
     pub fn at(house: House) -> Self {
         let service = house.serve();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         Self { house, service, key: "wk".to_owned(), http, runtime, next: AtomicU64::new(0) }
     }
 
     /// Posts a body; returns status, headers and body of the answer.
-    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> (u16, http::HeaderMap, String) {
+    pub fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, http::HeaderMap, String) {
         let mut request = self.http.post(format!("{}{path}", self.service.url)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -59,7 +67,8 @@ impl Site {
     #[track_caller]
     pub fn lives(&self) {
         let id = format!("alive-{}", self.next.fetch_add(1, Ordering::SeqCst));
-        let (status, text) = self.call("/v1/track", json!({ "event": "Alive", "userId": "u", "messageId": id }));
+        let (status, text) =
+            self.call("/v1/track", json!({ "event": "Alive", "userId": "u", "messageId": id }));
         assert_eq!(status, 200, "{text}");
         self.arrives(&id);
     }
@@ -77,14 +86,26 @@ impl Site {
 
     fn booked(&self, reason: &str) -> i64 {
         let books = self.house.books("site");
-        books.iter().filter(|((stage, known), _)| stage == "call" && known.starts_with(reason)).map(|(_, n)| n).sum()
+        books
+            .iter()
+            .filter(|((stage, known), _)| stage == "call" && known.starts_with(reason))
+            .map(|(_, n)| n)
+            .sum()
     }
 }
 
 #[test]
 fn bodies_that_are_no_json_are_refused_with_a_reason() {
     let site = Site::open("");
-    for body in [&b""[..], b"{", b"[1]", b"nonsense", b"{\"writeKey\":\"wk\",}", b"{\"writeKey\":\"wk\"} more", b"{\"a\":\"\xff\xfe\",\"writeKey\":\"wk\"}"] {
+    for body in [
+        &b""[..],
+        b"{",
+        b"[1]",
+        b"nonsense",
+        b"{\"writeKey\":\"wk\",}",
+        b"{\"writeKey\":\"wk\"} more",
+        b"{\"a\":\"\xff\xfe\",\"writeKey\":\"wk\"}",
+    ] {
         let (status, _, text) = site.post("/v1/track", &[], body.to_vec());
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, &answer["success"]), (400, &json!(false)), "{:?}", String::from_utf8_lossy(body));
@@ -100,7 +121,11 @@ fn wrong_and_missing_write_keys_are_refused() {
     let track = json!({ "event": "E", "userId": "u", "messageId": "never" });
     let (status, _, text) = site.post("/v1/track", &[], track.to_string());
     assert!(status == 401 && text.contains("no write key"), "{text}");
-    for headers in [[("authorization", "Basic bm9uZTo=")], [("authorization", "Basic !!!")], [("authorization", "Bearer wk")]] {
+    for headers in [
+        [("authorization", "Basic bm9uZTo=")],
+        [("authorization", "Basic !!!")],
+        [("authorization", "Bearer wk")],
+    ] {
         let (status, _, text) = site.post("/v1/track", &headers, track.to_string());
         assert!(status == 401 && text.contains("write key") && !text.contains("wk"), "{text}");
     }
@@ -119,13 +144,21 @@ fn values_of_the_wrong_type_are_counted_with_their_reason() {
         ("/v1/track", json!({ "event": 7, "userId": "u" }), "event is not a string"),
         ("/v1/track", json!({ "userId": "u" }), "event is missing"),
         ("/v1/track", json!({ "event": "E" }), "missing identity"),
-        ("/v1/track", json!({ "event": "E", "userId": "u", "properties": [1] }), "properties is not an object"),
+        (
+            "/v1/track",
+            json!({ "event": "E", "userId": "u", "properties": [1] }),
+            "properties is not an object",
+        ),
         ("/v1/track", json!({ "event": "E", "userId": "u", "context": "c" }), "context is not an object"),
         ("/v1/identify", json!({ "userId": "u", "traits": "t" }), "traits is not an object"),
         ("/v1/page", json!({ "userId": "u", "name": 5 }), "name is not a string"),
         ("/v1/group", json!({ "userId": "u" }), "groupId is missing"),
         ("/v1/alias", json!({ "userId": "u" }), "previousId is missing"),
-        ("/v1/track", json!({ "event": "E", "userId": "u", "messageId": "m".repeat(101) }), "messageId is longer"),
+        (
+            "/v1/track",
+            json!({ "event": "E", "userId": "u", "messageId": "m".repeat(101) }),
+            "messageId is longer",
+        ),
         ("/v1/track", json!({ "event": "E", "userId": "u", "messageId": {} }), "messageId is not a string"),
         ("/v1/batch", json!({ "batch": {} }), "batch is not an array"),
         ("/v1/batch", json!({}), "batch is missing"),
@@ -185,10 +218,14 @@ fn the_books_balance() {
     assert!(parts.0 > 1 && parts.1 > 0 && parts.2 > 0 && parts.3 > 0, "{parts:?}");
     assert_eq!(books[&("delivery".to_owned(), "normalised".to_owned())], 21);
     assert_eq!(site.house.rejected().len() as i64, parts.1);
-    let rows = site.house.number("site", "SELECT (SELECT count(*) FROM tracks) + (SELECT count(*) FROM identifies)");
+    let rows =
+        site.house.number("site", "SELECT (SELECT count(*) FROM tracks) + (SELECT count(*) FROM identifies)");
     assert_eq!(rows, parts.0, "every eligible call is a row");
     let plain = site.house.number("site", "SELECT count(*) FROM bought WHERE email LIKE '%@%'");
-    assert_eq!((plain, site.house.number("site", "SELECT count(*) FROM bought WHERE length(email) = 64") > 0), (0, true));
+    assert_eq!(
+        (plain, site.house.number("site", "SELECT count(*) FROM bought WHERE length(email) = 64") > 0),
+        (0, true)
+    );
 }
 
 #[test]
@@ -197,13 +234,19 @@ fn nesting_without_end_is_survived() {
     let arrays = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let objects = format!("{}1{}", r#"{"a":"#.repeat(4_000), "}".repeat(4_000));
     for (n, deep) in [&arrays, &objects].into_iter().enumerate() {
-        let body = format!(r#"{{"writeKey":"wk","event":"Deep","userId":"u","messageId":"deep-{n}","properties":{{"deep":{deep}}}}}"#);
+        let body = format!(
+            r#"{{"writeKey":"wk","event":"Deep","userId":"u","messageId":"deep-{n}","properties":{{"deep":{deep}}}}}"#
+        );
         assert_eq!(site.post("/v1/track", &[], body.clone()).0, 200);
-        let batch = format!(r#"{{"writeKey":"wk","batch":[{},{{"type":"track","event":"Good","userId":"u","messageId":"beside-{n}"}}]}}"#, deep);
+        let batch = format!(
+            r#"{{"writeKey":"wk","batch":[{},{{"type":"track","event":"Good","userId":"u","messageId":"beside-{n}"}}]}}"#,
+            deep
+        );
         assert_eq!(site.post("/v1/batch", &[], batch).0, 200);
         site.arrives(&format!("beside-{n}"));
         // The deep call is a row with the value as text, or is rejected with a reason.
-        let rejected = site.house.rejected().iter().any(|(_, payload)| payload.contains(&format!("deep-{n}")));
+        let rejected =
+            site.house.rejected().iter().any(|(_, payload)| payload.contains(&format!("deep-{n}")));
         assert!(rejected || site.tracks(&format!("deep-{n}")) == 1, "deep-{n} is lost");
     }
     assert_eq!(site.post("/v1/track", &[], arrays).0, 400);
@@ -217,7 +260,9 @@ fn what_is_over_a_limit_is_refused() {
     let (status, text) = site.call("/v1/track", call(33 << 10));
     assert!(status == 400 && text.contains("larger than 32768 bytes"), "{status} {text}");
     assert_eq!(site.call("/v1/track", call(30 << 10)).0, 200);
-    let many: Vec<Value> = (0..2_600).map(|n| json!({ "type": "track", "event": "M", "userId": "u", "messageId": format!("m{n}") })).collect();
+    let many: Vec<Value> = (0..2_600)
+        .map(|n| json!({ "type": "track", "event": "M", "userId": "u", "messageId": format!("m{n}") }))
+        .collect();
     assert_eq!(site.call("/v1/batch", json!({ "batch": many })).0, 200);
     let (status, text) = site.call("/v1/batch", json!({ "batch": [call(501 << 10)] }));
     assert!(status == 400 && text.contains("larger than 512000 bytes"), "{status} {text}");
@@ -233,10 +278,15 @@ fn what_is_over_a_limit_is_refused() {
         String::from_utf8_lossy(&answer).into_owned()
     };
     for head in [format!("x-long: {long}\r\n"), "x-many: 1\r\n".repeat(1_000)] {
-        let answer = raw(format!("POST /v1/track HTTP/1.1\r\nhost: h\r\n{head}content-length: 0\r\nconnection: close\r\n\r\n"));
+        let answer = raw(format!(
+            "POST /v1/track HTTP/1.1\r\nhost: h\r\n{head}content-length: 0\r\nconnection: close\r\n\r\n"
+        ));
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
-    let answer = raw(format!("POST /v1/track?{} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", "q".repeat(1 << 17)));
+    let answer = raw(format!(
+        "POST /v1/track?{} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
+        "q".repeat(1 << 17)
+    ));
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     site.lives();
     assert_eq!(site.house.number("site", "SELECT count(*) FROM tracks WHERE event_text = 'M'"), 2_500);

@@ -27,7 +27,11 @@ impl Site {
 
     fn quarantined(&self) -> u64 {
         let folder = self.house.path("headwater-data/quarantine");
-        std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.metadata().map_or(0, |found| found.len())).sum()
+        std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.metadata().map_or(0, |found| found.len()))
+            .sum()
     }
 }
 
@@ -65,8 +69,14 @@ fn only_a_signed_delivery_to_the_right_address_is_taken() {
 
     let (status, text) = site.deliver(&path, &delivery);
     assert_eq!(status, 200, "{text}");
-    until("the delivery is normalised", || site.house.books("mail").contains_key(&("delivery".into(), "normalised".into())));
-    assert_eq!(site.house.books("mail")[&("delivery".into(), "normalised".into())], 1, "nothing else reached the inbox");
+    until("the delivery is normalised", || {
+        site.house.books("mail").contains_key(&("delivery".into(), "normalised".into()))
+    });
+    assert_eq!(
+        site.house.books("mail")[&("delivery".into(), "normalised".into())],
+        1,
+        "nothing else reached the inbox"
+    );
     assert!(!site.service.running.err().contains("the-webhook-key"));
     site.lives();
 }
@@ -74,7 +84,9 @@ fn only_a_signed_delivery_to_the_right_address_is_taken() {
 #[test]
 fn without_a_secret_a_signed_surface_is_closed() {
     let klaviyo = Klaviyo::new(vendor::world(3, 100));
-    let site = Site::open("[[source]]\nname = \"mail\"\nconnector = \"klaviyo\"\nwebhook_key = \"the-webhook-key\"\n");
+    let site = Site::open(
+        "[[source]]\nname = \"mail\"\nconnector = \"klaviyo\"\nwebhook_key = \"the-webhook-key\"\n",
+    );
     let delivery = klaviyo.happen(jiff::Timestamp::now()).remove(0);
     let (status, text) = site.deliver("/webhooks/mail/the-webhook-key", &delivery);
     assert_eq!(status, 401, "{text}");
@@ -89,22 +101,40 @@ fn signed_rubbish_is_kept_with_its_reason() {
     let arrays = [vec![b'['; 10_000], vec![b']'; 10_000]].concat();
     let member = [br#"{"events":"#.to_vec(), arrays.clone(), b"}".to_vec()].concat();
     let inside = [br#"{"events":[{"id":"1","event_type":"users.messages.email.Open","time":1,"user":{"user_id":"u"},"properties":{"x":"#.to_vec(), arrays.clone(), b"}}]}".to_vec()].concat();
-    let rubbish = [b"{".to_vec(), b"nonsense".to_vec(), b"{\"events\":\"\xff\"}".to_vec(), b"{\"events\":7}".to_vec(),
-        b"{\"events\":[7,null,{}]}".to_vec(), arrays, member, inside];
+    let rubbish = [
+        b"{".to_vec(),
+        b"nonsense".to_vec(),
+        b"{\"events\":\"\xff\"}".to_vec(),
+        b"{\"events\":7}".to_vec(),
+        b"{\"events\":[7,null,{}]}".to_vec(),
+        arrays,
+        member,
+        inside,
+    ];
     for body in &rubbish {
-        let (status, _, text) = site.post(&path, &[("authorization", "Bearer bearer-token"), ("content-type", "application/json")], body.clone());
+        let (status, _, text) = site.post(
+            &path,
+            &[("authorization", "Bearer bearer-token"), ("content-type", "application/json")],
+            body.clone(),
+        );
         assert_eq!(status, 200, "{text}");
     }
-    let normalised = || site.house.books("push").get(&("delivery".into(), "normalised".into())).copied().unwrap_or(0);
+    let normalised =
+        || site.house.books("push").get(&("delivery".into(), "normalised".into())).copied().unwrap_or(0);
     until("all are normalised", || normalised() == rubbish.len() as i64);
-    let fates: i64 = site.house.books("push").iter().filter(|((stage, _), _)| stage == "call").map(|(_, n)| n).sum();
+    let fates: i64 =
+        site.house.books("push").iter().filter(|((stage, _), _)| stage == "call").map(|(_, n)| n).sum();
     assert!(fates >= rubbish.len() as i64, "each left a trace: {:?}", site.house.books("push"));
     assert!(site.house.rejected().len() >= 7, "{:?}", site.house.rejected());
     let (status, _, _) = site.post(&path, &[("authorization", "Bearer wrong-token")], "{}");
     assert_eq!(status, 401);
-    let (status, _, text) = site.post(&path, &[("authorization", "Bearer bearer-token")], vec![b' '; 9 << 20]);
+    let (status, _, text) =
+        site.post(&path, &[("authorization", "Bearer bearer-token")], vec![b' '; 9 << 20]);
     assert!(status == 413 && text.contains("larger than"), "{status} {text}");
     site.lives();
     let log = site.service.running.err();
-    assert!(!log.contains("panicked") && !log.contains("bearer-token") && !log.contains("wrong-token"), "{log}");
+    assert!(
+        !log.contains("panicked") && !log.contains("bearer-token") && !log.contains("wrong-token"),
+        "{log}"
+    );
 }

@@ -54,7 +54,10 @@ fn commands_reach_the_owner_over_its_socket() {
     assert!(house.run(&["check", "help"]).success().out.contains("good"));
     assert_eq!(house.source("help")["last_run"]["ending"], "success");
     house.run(&["sync", "hepl"]).fails(2, &["no source hepl", "help"]);
-    assert_eq!(house.run(&["query", "--format", "csv", "SELECT name FROM help.groups"]).success().out, "name\r\none\r\n");
+    assert_eq!(
+        house.run(&["query", "--format", "csv", "SELECT name FROM help.groups"]).success().out,
+        "name\r\none\r\n"
+    );
     assert_eq!(service.running.stop().code, Some(0));
 }
 
@@ -92,10 +95,18 @@ fn a_source_is_synced_by_one_at_a_time() {
 #[test]
 fn asked_to_end_it_ends_at_a_pages_end_and_goes_on_later() {
     let page = |query: &str| {
-        let at: u64 = query.split("after%5D=c").nth(1).and_then(|rest| rest.split('&').next()?.parse().ok()).unwrap_or(0);
+        let at: u64 = query
+            .split("after%5D=c")
+            .nth(1)
+            .and_then(|rest| rest.split('&').next()?.parse().ok())
+            .unwrap_or(0);
         std::thread::sleep(Duration::from_millis(30));
         let more = at < 40;
-        json(format!(r#"{{"groups":[{{"id":{}}}],"meta":{{"has_more":{more},"after_cursor":"c{}"}}}}"#, at + 1, at + 1))
+        json(format!(
+            r#"{{"groups":[{{"id":{}}}],"meta":{{"has_more":{more},"after_cursor":"c{}"}}}}"#,
+            at + 1,
+            at + 1
+        ))
     };
     let stand = zendesk(page);
     let house = House::new(&(zendesk_source("help", &stand.url, &["groups"]) + "schedule = \"every 1h\"\n"));
@@ -116,7 +127,8 @@ fn asked_to_end_it_ends_at_a_pages_end_and_goes_on_later() {
 fn asked_to_end_it_finishes_what_it_has_begun_to_receive() {
     let site = Site::open("");
     for n in 0..50 {
-        let (status, text) = site.call("/v1/track", json!({ "event": "E", "userId": "u", "messageId": format!("e{n}") }));
+        let (status, text) =
+            site.call("/v1/track", json!({ "event": "E", "userId": "u", "messageId": format!("e{n}") }));
         assert_eq!(status, 200, "{text}");
     }
     let Site { house, service, .. } = site;
@@ -133,15 +145,25 @@ fn asked_to_end_it_finishes_what_it_has_begun_to_receive() {
 fn a_hangup_reads_the_configuration_again() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = |more: &str| {
-        format!("[receive]\nlisten = \"{port}\"\n[[source]]\nname = \"site\"\nconnector = \"segment\"\nwrite_key = \"wk\"\n{more}")
+        format!(
+            "[receive]\nlisten = \"{port}\"\n[[source]]\nname = \"site\"\nconnector = \"segment\"\nwrite_key = \"wk\"\n{more}"
+        )
     };
     let house = House::empty();
     house.configure(&config(""));
     let site = Site::at(house);
     site.lives();
-    let second = |key: &str| site.post("/v1/track", &[], json!({ "writeKey": key, "event": "E", "userId": "u", "messageId": key }).to_string()).0;
+    let second = |key: &str| {
+        site.post(
+            "/v1/track",
+            &[],
+            json!({ "writeKey": key, "event": "E", "userId": "u", "messageId": key }).to_string(),
+        )
+        .0
+    };
     assert_eq!(second("wk2"), 401);
-    site.house.configure(&config("[[source]]\nname = \"shop\"\nconnector = \"segment\"\nwrite_key = \"wk2\"\n"));
+    site.house
+        .configure(&config("[[source]]\nname = \"shop\"\nconnector = \"segment\"\nwrite_key = \"wk2\"\n"));
     site.service.running.signal("HUP");
     site.service.running.wait_for_count("receiving on ", 2);
     assert_eq!(second("wk2"), 200);

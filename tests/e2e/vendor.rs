@@ -37,7 +37,11 @@ struct Watched {
 impl Stand {
     /// Serves a sandbox vendor, each answer so late. Where a query asks for one thing it gets another: vendors may give smaller
     /// pages than they are asked for.
-    pub fn sandbox(vendor: Arc<dyn Vendor>, delay: Duration, instead: &'static [(&'static str, &'static str)]) -> Self {
+    pub fn sandbox(
+        vendor: Arc<dyn Vendor>,
+        delay: Duration,
+        instead: &'static [(&'static str, &'static str)],
+    ) -> Self {
         let router = vendor.api().expect("the vendor has an API");
         Self::router(router, delay, instead)
     }
@@ -52,7 +56,11 @@ impl Stand {
     }
 
     fn router(router: Router, delay: Duration, instead: &'static [(&'static str, &'static str)]) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let watched = Arc::new(Watched::default());
         let seen = watched.clone();
         let router = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
@@ -72,7 +80,8 @@ impl Stand {
                 next.run(request).await
             }
         }));
-        let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a free port");
+        let listener =
+            runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         runtime.spawn(async move { axum::serve(listener, router).await });
         Self { url, watched, _runtime: runtime }

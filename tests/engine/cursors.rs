@@ -57,7 +57,9 @@ async fn a_row_that_is_late_at_the_cursors_own_time_is_not_lost_and_is_counted()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_from_the_future_does_not_move_the_cursor_beyond_the_bound() {
     // Without an upper bound in the request, the vendor's clock shows: it is minutes ahead of ours.
-    let Some(Since::Time { field, from, format, overlap, lag, first, .. }) = changed(0, 60) else { unreachable!() };
+    let Some(Since::Time { field, from, format, overlap, lag, first, .. }) = changed(0, 60) else {
+        unreachable!()
+    };
     let since = Some(Since::Time { field, from, until: None, format, overlap, lag, first });
     let world = World::new(vec![Collection { since, ..users(0, 60) }], vec![]).await;
     world.vendor.put("users", [row("a", ago(600)), row("future", ago(-300))]);
@@ -150,7 +152,9 @@ async fn a_newest_first_read_that_is_cut_does_not_move_the_cursor() {
     let world = World::new(vec![Collection { since, ..users(0, 0) }], vec![]).await;
     world.vendor.state().newest_first.insert("users".into());
     world.vendor.put("users", some(10, 600));
-    world.vendor.hook(|ask, _| (ask.query.get("page").is_some_and(|p| p == "6")).then(|| crate::vendor::Reply::status(400)));
+    world.vendor.hook(|ask, _| {
+        (ask.query.get("page").is_some_and(|p| p == "6")).then(|| crate::vendor::Reply::status(400))
+    });
     let report = world.sync().await;
     assert_eq!(outcome(&report, "users").kind, Some("unexpected"));
     assert!(world.progress("users").await.get("synced_to").is_none());
@@ -183,7 +187,8 @@ async fn a_version_is_when_the_page_was_asked_for_not_when_it_came() {
         tokio::time::sleep(std::time::Duration::from_millis(900)).await;
         let change = headwater_core::object::Change::upsert(
             "users",
-            headwater_core::record::Record::new(&serde_json::json!({"id": "a", "name": "newer"})).expect("a record"),
+            headwater_core::record::Record::new(&serde_json::json!({"id": "a", "name": "newer"}))
+                .expect("a record"),
         );
         crate::touches::push(&*schema, &users, "webhook", change).await;
     };

@@ -15,7 +15,8 @@ use crate::{
 };
 
 const TICKETS: Collection = Collection { name: "tickets", ..EXPORT };
-const JOBS: Collection = Collection { name: "jobs", pages: Pages::Custom, deletes: Deletes::Never, version: None, ..LIST };
+const JOBS: Collection =
+    Collection { name: "jobs", pages: Pages::Custom, deletes: Deletes::Never, version: None, ..LIST };
 
 fn seq(numbers: std::ops::Range<i64>) -> Vec<Value> {
     numbers.map(|seq| json!({ "id": format!("t{seq:02}"), "seq": seq })).collect()
@@ -109,7 +110,8 @@ async fn a_job_that_never_ends_is_given_up_and_asked_again_by_the_next_run() {
     let mut world = World::new(vec![JOBS], vec![]).await;
     world.tools.bounds.job_stall = Duration::from_millis(300);
     world.vendor.hook(|ask, _| {
-        (ask.path == "jobs").then(|| Reply::ok(json!({ "changes": [], "cursor": "job 1", "more": true, "wait_ms": 50 })))
+        (ask.path == "jobs")
+            .then(|| Reply::ok(json!({ "changes": [], "cursor": "job 1", "more": true, "wait_ms": 50 })))
     });
     let began = Instant::now();
     let report = world.sync().await;

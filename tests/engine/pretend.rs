@@ -10,7 +10,8 @@ use headwater_core::{
     error::Result,
     http::{Api, Client},
     object::{
-        Account, Change, Collection, Deletes, Endpoint, Feed, ObjectSource, Op, Page, Pull, Request, Version, intern,
+        Account, Change, Collection, Deletes, Endpoint, Feed, ObjectSource, Op, Page, Pull, Request, Version,
+        intern,
     },
     record::Record,
     rest,

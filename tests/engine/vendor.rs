@@ -183,9 +183,10 @@ impl State {
         if let Some(rows) = self.lists.get(&ask.path) {
             return self.list(rows, ask);
         }
-        let row = ask.path.rsplit_once('/').and_then(|(list, id)| {
-            self.lists.get(list)?.iter().find(|row| row["id"].as_str() == Some(id))
-        });
+        let row = ask
+            .path
+            .rsplit_once('/')
+            .and_then(|(list, id)| self.lists.get(list)?.iter().find(|row| row["id"].as_str() == Some(id)));
         row.map_or(Reply::status(404), |row| Reply::ok(row.clone()))
     }
 
@@ -195,7 +196,9 @@ impl State {
         let (since, until) = (bound("since"), bound("until"));
         let mut rows: Vec<&Value> = rows
             .iter()
-            .filter(|row| since.is_none_or(|since| time(row) >= since) && until.is_none_or(|until| time(row) < until))
+            .filter(|row| {
+                since.is_none_or(|since| time(row) >= since) && until.is_none_or(|until| time(row) < until)
+            })
             .collect();
         // A stable order, as lists have it: that of the rows, or by time.
         match self.newest_first.contains(&ask.path) {
@@ -210,7 +213,9 @@ impl State {
             .unwrap_or(0);
         let page: Vec<&Value> = rows.iter().skip(from).take(self.size).copied().collect();
         let more = from + page.len() < rows.len();
-        Reply::ok(json!({ "data": page, "next": more.then(|| (from + page.len()).to_string()), "more": more }))
+        Reply::ok(
+            json!({ "data": page, "next": more.then(|| (from + page.len()).to_string()), "more": more }),
+        )
     }
 
     fn export(&self, name: &str, ask: &Ask) -> Reply {
@@ -231,7 +236,10 @@ impl State {
     }
 
     fn feed(&self, name: &str, ask: &Ask) -> Reply {
-        let since = ask.query.get("since").map_or(i64::MIN, |text| parse_time(text).expect("a time").as_microsecond());
+        let since = ask
+            .query
+            .get("since")
+            .map_or(i64::MIN, |text| parse_time(text).expect("a time").as_microsecond());
         let changes: Vec<&Value> = self
             .feeds
             .get(name)

@@ -58,7 +58,10 @@ async fn the_cursor_moves_only_when_all_windows_are_done() {
     assert_eq!(report.ending.name(), "failure");
     assert!(outcome(&report, "users").pages > 10, "one window does not keep back the others: {report:#?}");
     let progress = world.progress("users").await;
-    assert!(progress.get("synced_to").is_none() && progress["reads"].as_array().is_some_and(|reads| reads.len() == 1));
+    assert!(
+        progress.get("synced_to").is_none()
+            && progress["reads"].as_array().is_some_and(|reads| reads.len() == 1)
+    );
     world.vendor.behave();
     world.vendor.asked("users");
     world.success().await;

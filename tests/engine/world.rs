@@ -35,8 +35,13 @@ impl World {
         let vendor = Vendor::start().await;
         let (stop, stopping) = watch::channel(false);
         let bounds = Bounds { stall: Duration::from_secs(20), ..Bounds::default() };
-        let tools =
-            Tools { warehouse: warehouse.clone(), vault: None, observer: Arc::new(Silent), stop: stopping, bounds };
+        let tools = Tools {
+            warehouse: warehouse.clone(),
+            vault: None,
+            observer: Arc::new(Silent),
+            stop: stopping,
+            bounds,
+        };
         let job = Job {
             source: SOURCE.to_owned(),
             connector: pretend::connector(collections, feeds),

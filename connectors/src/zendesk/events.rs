@@ -178,8 +178,6 @@ const CALLS: &[CallType] = &[
     CallType::track("Ticket Brand Changed", CHANGED).native("zen:event-type:ticket.brand_changed"),
     CallType::track("Ticket Comment Made Private", COMMENT).native("zen:event-type:ticket.comment_made_private"),
     CallType::track("Ticket Comment Redacted", COMMENT).native("zen:event-type:ticket.comment_redacted"),
-    CallType::track("Ticket Csat Received", PLAIN).native("zen:event-type:ticket.csat_received"),
-    CallType::track("Ticket Csat Requested", PLAIN).native("zen:event-type:ticket.csat_requested"),
     CallType::track("Ticket Custom Status Changed", CHANGED)
         .native("zen:event-type:ticket.custom_status_changed"),
     CallType::track("Ticket Description Changed", CHANGED).native("zen:event-type:ticket.description_changed"),
@@ -190,14 +188,9 @@ const CALLS: &[CallType] = &[
         .native("zen:event-type:ticket.followers_changed"),
     CallType::track("Ticket Form Changed", CHANGED).native("zen:event-type:ticket.form_changed"),
     CallType::track("Ticket Marked As Spam", PLAIN).native("zen:event-type:ticket.marked_as_spam"),
-    CallType::track("Ticket Next Sla Breach Changed", CHANGED)
-        .native("zen:event-type:ticket.next_sla_breach_changed"),
-    CallType::track("Ticket Ola Policy Changed", CHANGED).native("zen:event-type:ticket.ola_policy_changed"),
     CallType::track("Ticket Organization Changed", CHANGED).native("zen:event-type:ticket.organization_changed"),
     CallType::track("Ticket Permanently Deleted", PLAIN).native("zen:event-type:ticket.permanently_deleted"),
     CallType::track("Ticket Problem Link Changed", CHANGED).native("zen:event-type:ticket.problem_link_changed"),
-    CallType::track("Ticket Schedule Changed", CHANGED).native("zen:event-type:ticket.schedule_changed"),
-    CallType::track("Ticket Sla Policy Changed", CHANGED).native("zen:event-type:ticket.sla_policy_changed"),
     CallType::track("Ticket Soft Deleted", PLAIN).native("zen:event-type:ticket.soft_deleted"),
     CallType::track("Ticket Submitter Changed", CHANGED).native("zen:event-type:ticket.submitter_changed"),
     CallType::track("Ticket Task Due At Changed", CHANGED).native("zen:event-type:ticket.task_due_at_changed"),

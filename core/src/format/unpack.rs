@@ -16,7 +16,7 @@ pub(crate) enum Unpack {
     Begun(Vec<u8>),
     Plain,
     Gzip {
-        decoder: MultiGzDecoder<Vec<u8>>,
+        decoder: Box<MultiGzDecoder<Vec<u8>>>,
         /// Still packed.
         rest: Bytes,
     },
@@ -43,7 +43,10 @@ impl Unpack {
                 let rest = Bytes::from(std::mem::take(start));
                 *self = match rest.starts_with(&MAGIC) {
                     false => Self::Plain,
-                    true => Self::Gzip { decoder: MultiGzDecoder::new(Vec::new()), rest: Bytes::new() },
+                    true => {
+                        let decoder = Box::new(MultiGzDecoder::new(Vec::new()));
+                        Self::Gzip { decoder, rest: Bytes::new() }
+                    }
                 };
                 self.push(rest)
             }

@@ -266,7 +266,7 @@ impl Day {
         let until = self.reset();
         let spent = self.ledger.spend(&self.allotment, until, amount);
         // Asking costs nothing, but there must be some left.
-        if spent.saturating_add(u64::from(amount == 0)) <= self.amount {
+        if spent < self.amount || (spent == self.amount && amount > 0) {
             return Ok(());
         }
         let message = format!("the day's allotment of {} is spent: it comes back at {until:.0}", self.amount);

@@ -34,7 +34,7 @@ impl Ledger for MemoryLedger {
         if until > entry.0 {
             *entry = (until, 0);
         }
-        entry.1 += amount;
+        entry.1 = entry.1.saturating_add(amount);
         entry.1
     }
 }

@@ -1,5 +1,6 @@
 //! The client against a real server on loopback: what it asks, how often, when it gives up, and what it never says.
 
+mod carry;
 mod hosts;
 mod limits;
 mod pages;

@@ -10,7 +10,7 @@ use crate::config::Config;
 pub mod catalog;
 mod demo;
 mod init;
-mod new;
+pub mod new;
 mod normalize;
 mod query;
 mod read;

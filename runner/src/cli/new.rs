@@ -79,7 +79,8 @@ fn register(text: &str, module: &str) -> Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-fn source(name: &str, title: &str) -> String {
+/// The module of a connector of this name, as it begins.
+pub fn source(name: &str, title: &str) -> String {
     let kind: String = title.split(' ').collect();
     format!(
         r#"//! {title}: its people, and what they do as its webhook tells it.
@@ -128,18 +129,12 @@ impl ObjectSource for {kind} {{
 static WEBHOOK: Webhook = Webhook {{
     surfaces: &[Surface {{
         path: "",
-        signature: Signature::Hmac(Hmac {{
-            hash: Hash::Sha256,
-            key: Key::Text,
-            at: Place::Header(&["x-signature"]),
-            grammar: Grammar::Plain(""),
-            encoding: Encoding::Hex,
-            over: &[Part::Body],
-            stamp: None,
-        }}),
+        signature: Signature::Hmac(Hmac::body(Place::Header(&["x-signature"]))),
         items: Items::Json("events"),
     }}],
-    calls: &[CallType::track("Person Joined", "plan text").native("person.joined").when("somebody has signed up")],
+    calls: &[CallType::track("Person Joined", "plan text")
+        .native("person.joined")
+        .when("somebody has signed up")],
 }};
 
 impl EventSource for {kind} {{
@@ -150,7 +145,7 @@ impl EventSource for {kind} {{
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {{
         let mut rest = item.fields()?;
         let native: String = item.record.get("type")?;
-        let name = WEBHOOK.calls.iter().find(|call| call.native == native).map_or(native.as_str(), |call| call.name);
+        let name = WEBHOOK.by_native(&native).map_or(native.as_str(), |call| call.name);
         rest.take("at");
         Ok(vec![
             Call::track(name)
@@ -166,7 +161,8 @@ impl EventSource for {kind} {{
     )
 }
 
-fn files(name: &str) -> Vec<(&'static str, String)> {
+/// Its fixtures: name and content.
+pub fn files(name: &str) -> Vec<(&'static str, String)> {
     let pretty = |value: serde_json::Value| format!("{value:#}\n");
     vec![
         (

@@ -112,7 +112,10 @@ impl Loader {
         }
         let mut batch = self.calls.read(next, BATCH).await?;
         batch.frames.retain(|frame| frame.seq <= end);
-        let last = batch.frames.last().map_or(batch.next - 1, |frame| frame.seq).min(end);
+        let last = (batch.next - 1).min(end);
+        if batch.damaged + batch.expired > 0 {
+            tracing::error!(frames = batch.damaged + batch.expired, "calls were lost from the calls log before they were loaded");
+        }
         self.load(batch.frames, last).await?;
         self.books.set_position("loaded", last).await?;
         self.calls.release(last).await?;

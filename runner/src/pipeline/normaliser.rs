@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use headwater_core::error::Result;
+use headwater_core::error::{Error, Result};
 use tokio::sync::watch;
 
 use super::{
@@ -36,7 +36,13 @@ impl Normaliser {
     /// Cuts what a crash left in the calls log beyond the books, and is ready to go on.
     pub async fn open(inbox: Arc<dyn Inbox>, calls: Arc<Log>, books: Books, limits: Limits) -> Result<Self> {
         let end = books.position("calls").await?;
-        calls.truncate_after(end).await?;
+        let left = calls.truncate_after(end).await?;
+        if left < end {
+            // Going on would give numbers to new calls that the loader believes it has loaded.
+            return Err(Error::config(format!(
+                "the calls log ends at {left}, but {end} calls have been counted: restore data_dir/calls from a backup"
+            )));
+        }
         inbox.pin("normaliser", books.position("inbox").await?.max(1));
         let (eligible, _) = watch::channel(end);
         Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, eligible })

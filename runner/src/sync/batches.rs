@@ -58,7 +58,10 @@ impl<'a> Batches<'a> {
     /// Adds one change's row.
     pub fn push(&mut self, change: &Change, pass: Option<Arc<str>>, overlap: bool) -> Result<()> {
         let Some(spec) = self.session.tables.get(change.collection) else {
-            return Err(Error::unexpected(format!("a page changes {}, which is no collection", change.collection)));
+            return Err(Error::unexpected(format!(
+                "a page changes {}, which is no collection",
+                change.collection
+            )));
         };
         self.records += 1;
         let batch = self.tables.entry(change.collection).or_insert_with(|| Batch::new(spec.clone()));
@@ -91,7 +94,8 @@ impl<'a> Batches<'a> {
                     Some(path) => headwater_core::rest::version(&record, path)?,
                     None => parent.version,
                 };
-                let change = Change::upsert(child.name, record).parent(&parent.record, place as u32).version(version);
+                let change =
+                    Change::upsert(child.name, record).parent(&parent.record, place as u32).version(version);
                 if session.is_chosen(child.name) {
                     self.push(&change, Some(self.tag.clone()), false)?;
                 }

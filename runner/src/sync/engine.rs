@@ -17,7 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Ending, Job, Outcome, Report, Tools, family::Lists, is_fatal, new_id, pass, roots::roots, touch};
+use super::{
+    Ending, Job, Outcome, Report, Tools, family::Lists, is_fatal, new_id, pass, roots::roots, touch,
+};
 use crate::warehouse::{Load, RunRow, Schema, table::TableSpec};
 
 /// How far a vendor's clock may be behind ours.
@@ -99,7 +101,10 @@ impl Session {
 async fn run(job: &Job, tools: &Tools, report: &mut Report) -> Result<()> {
     report.run = new_id()?;
     let objects = job.connector.objects.as_ref().ok_or_else(|| {
-        Error::config(format!("{} has no objects to sync; its events arrive by themselves", job.connector.title))
+        Error::config(format!(
+            "{} has no objects to sync; its events arrive by themselves",
+            job.connector.title
+        ))
     })?;
     let opening = async {
         let (source, client, account) = open(job, tools, objects).await?;
@@ -187,7 +192,11 @@ async fn read_all(
 }
 
 /// Opens the source: settings, client, check; a second client where the account says where its API is.
-pub(super) async fn open(job: &Job, tools: &Tools, objects: &Objects) -> Result<(Box<dyn ObjectSource>, Client, Account)> {
+pub(super) async fn open(
+    job: &Job,
+    tools: &Tools,
+    objects: &Objects,
+) -> Result<(Box<dyn ObjectSource>, Client, Account)> {
     let source = (objects.open)(job.settings.clone())?;
     let client = |account: &Account| {
         Client::new(
@@ -247,7 +256,8 @@ pub(super) struct Root {
 async fn read(session: &Session, root: Root) -> (&'static str, Outcome, Option<Error>) {
     let name = root.collection.name;
     let mut outcome = Outcome::default();
-    let mut error = pass::read(session, root, &mut outcome).await.err().map(|error| error.within("collection", name));
+    let mut error =
+        pass::read(session, root, &mut outcome).await.err().map(|error| error.within("collection", name));
     if error.as_ref().is_some_and(|error| !is_fatal(error)) && session.is_stopping() {
         // What a stop has cut short is no failure: the next run goes on from here.
         outcome.stopped = true;
@@ -318,7 +328,10 @@ impl Session {
 }
 
 /// By parent, what hangs on it: chosen collections, and those that lead to one.
-fn family_tree(all: &[Collection], chosen: &BTreeSet<&'static str>) -> BTreeMap<&'static str, Vec<Collection>> {
+fn family_tree(
+    all: &[Collection],
+    chosen: &BTreeSet<&'static str>,
+) -> BTreeMap<&'static str, Vec<Collection>> {
     let parents = |collection: &Collection| -> Vec<&'static str> {
         match collection.from {
             From::Nested { of, .. } => of.iter().map(|(name, _)| *name).collect(),
@@ -328,7 +341,8 @@ fn family_tree(all: &[Collection], chosen: &BTreeSet<&'static str>) -> BTreeMap<
     };
     let mut wanted = chosen.clone();
     let mut tree: BTreeMap<&'static str, Vec<Collection>> = BTreeMap::new();
-    let mut left: Vec<&Collection> = all.iter().filter(|collection| chosen.contains(collection.name)).collect();
+    let mut left: Vec<&Collection> =
+        all.iter().filter(|collection| chosen.contains(collection.name)).collect();
     while let Some(child) = left.pop() {
         for parent in parents(child) {
             tree.entry(parent).or_default().push(*child);
@@ -349,8 +363,13 @@ async fn told(mut stop: watch::Receiver<bool>) {
 }
 
 async fn begin(session: &Session, began: Timestamp) -> Result<()> {
-    let run_row =
-        RunRow { id: session.run.clone(), began, ended: None, outcome: "running".to_owned(), detail: Value::Null };
+    let run_row = RunRow {
+        id: session.run.clone(),
+        began,
+        ended: None,
+        outcome: "running".to_owned(),
+        detail: Value::Null,
+    };
     session.schema.commit(Load { id: new_id()?, run_row: Some(run_row), ..Load::default() }).await.map(drop)
 }
 

@@ -123,7 +123,8 @@ impl Family<'_> {
         let records = batches.records;
         // The list inside a record is younger than what an earlier page of this read has brought: a prune counts from now.
         let began = Some(Timestamp::now());
-        let load = Load { request: format!("{} {}", self.collection.name, read.page), began, ..batches.into_load() };
+        let load =
+            Load { request: format!("{} {}", self.collection.name, read.page), began, ..batches.into_load() };
         Ok(Ready { load, done, records, notices: page.notices })
     }
 
@@ -154,7 +155,8 @@ impl Family<'_> {
             }
             loop {
                 let began = Timestamp::now();
-                let pull = Pull { client: &session.client, collection: child, read: &read, parent: Some(parent) };
+                let pull =
+                    Pull { client: &session.client, collection: child, read: &read, parent: Some(parent) };
                 let page = session.within_stall(session.source.page(pull)).await;
                 let page = match session.judge(child.name, page, read.page.is_null()) {
                     Ok(Some(page)) => page,
@@ -162,7 +164,9 @@ impl Family<'_> {
                     Err(error) => return Err(error.within("children", child.name)),
                 };
                 if page.more && page.wait.is_none() && page.cursor == read.page {
-                    return Err(Error::unexpected("the next page is this page").within("children", child.name));
+                    return Err(
+                        Error::unexpected("the next page is this page").within("children", child.name)
+                    );
                 }
                 let mut batches = Batches::new(session, began)?;
                 let mut lists = Vec::new();
@@ -197,12 +201,14 @@ impl Family<'_> {
 
     /// A touched row, as the vendor has it now.
     pub async fn fetched(session: &Session, change: Change) -> Result<Vec<Change>> {
-        let Some(collection) = session.find(change.collection).filter(|found| session.is_chosen(found.name)) else {
+        let Some(collection) = session.find(change.collection).filter(|found| session.is_chosen(found.name))
+        else {
             return Ok(Vec::new());
         };
         // Whatever changes the row from here on is newer than what is fetched.
         let began = headwater_core::object::Version::at(Timestamp::now());
-        let found = session.within_stall(session.source.fetch(&session.client, collection, &change.record)).await?;
+        let found =
+            session.within_stall(session.source.fetch(&session.client, collection, &change.record)).await?;
         let mut changes = Vec::new();
         match found {
             // As new as what touched it, or newer: a row that says so is gone all the same.
@@ -212,7 +218,11 @@ impl Family<'_> {
                     fetched.version = Some(fetched.version.max(change.version).unwrap_or(began));
                 }
             }
-            None => changes.push(Change { op: Op::Delete, version: Some(change.version.unwrap_or(began)), ..change }),
+            None => changes.push(Change {
+                op: Op::Delete,
+                version: Some(change.version.unwrap_or(began)),
+                ..change
+            }),
         }
         Ok(changes)
     }
@@ -262,7 +272,8 @@ impl Session {
     /// Whether the vendor has refused these children under every parent so far, often enough.
     fn is_hopeless(&self, child: &str) -> bool {
         let mut lists = self.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some(lists) = lists.get_mut(child).filter(|lists| lists.read == 0 && lists.refused >= REFUSALS) else {
+        let Some(lists) = lists.get_mut(child).filter(|lists| lists.read == 0 && lists.refused >= REFUSALS)
+        else {
             return false;
         };
         lists.refused += 1;

@@ -14,7 +14,8 @@ use super::engine::Session;
 pub(super) async fn open(session: &Session, collection: &Collection, progress: &mut Progress) -> Result<()> {
     let began = Timestamp::now();
     let start = session.job.start_date;
-    let before = |lag| began.saturating_sub(SignedDuration::try_from(lag).unwrap_or_default()).unwrap_or(began);
+    let before =
+        |lag| began.saturating_sub(SignedDuration::try_from(lag).unwrap_or_default()).unwrap_or(began);
     let (to, bounded) = match collection.since {
         None | Some(Since::Cursor { .. }) => (None, false),
         Some(Since::Span { .. }) => (Some(began), true),
@@ -104,8 +105,13 @@ pub(super) fn set_position(stored: &mut Value, partition: &Option<Partition>, po
 }
 
 /// Spans of time that together cover `from` to `to`, the newest first: what people look at arrives first.
-fn cut(windows: &Windows, from: Option<Timestamp>, to: Timestamp) -> Result<Vec<(Option<Timestamp>, Option<Timestamp>)>> {
-    let epoch = windows.epoch.parse().map_err(|_| Error::unexpected(format!("{} is no epoch", windows.epoch)))?;
+fn cut(
+    windows: &Windows,
+    from: Option<Timestamp>,
+    to: Timestamp,
+) -> Result<Vec<(Option<Timestamp>, Option<Timestamp>)>> {
+    let epoch =
+        windows.epoch.parse().map_err(|_| Error::unexpected(format!("{} is no epoch", windows.epoch)))?;
     let from = from.unwrap_or(epoch);
     let span = SignedDuration::try_from(windows.span).unwrap_or(SignedDuration::MAX);
     let mut spans = Vec::new();
@@ -127,8 +133,11 @@ mod tests {
 
     #[test]
     fn windows_cover_everything_once() {
-        let windows =
-            Windows { span: std::time::Duration::from_secs(86_400), epoch: "2011-01-01T00:00:00Z", side_by_side: 4 };
+        let windows = Windows {
+            span: std::time::Duration::from_secs(86_400),
+            epoch: "2011-01-01T00:00:00Z",
+            side_by_side: 4,
+        };
         let (from, to) = ("2024-01-01T06:00:00Z".parse().unwrap(), "2024-01-04T00:00:00Z".parse().unwrap());
         let spans = cut(&windows, Some(from), to).unwrap();
         assert_eq!(spans.len(), 3);

@@ -100,7 +100,9 @@ async fn walk(family: &Family<'_>, shared: &Mutex<Shared>, mut read: Read) -> Re
     };
     loop {
         let (mut page, began) = match fetched {
-            Err(error) if error.kind() == Kind::Expired && !forgiven && !family.feed && !read.page.is_null() => {
+            Err(error)
+                if error.kind() == Kind::Expired && !forgiven && !family.feed && !read.page.is_null() =>
+            {
                 // A cursor that the vendor has forgotten: this read begins again, once.
                 forgiven = true;
                 read = Read { page: Value::Null, newest: None, ..opened.clone() };
@@ -211,7 +213,8 @@ async fn commit(
     // The other reads go on from what is in the warehouse: a commit that fails changes nothing here either.
     let mut progress = shared.progress.clone();
     // One that began again, because its cursor had expired, is known by its bounds.
-    let bounds = |open: &Read| open.partition == read.partition && open.from == read.from && open.to == read.to;
+    let bounds =
+        |open: &Read| open.partition == read.partition && open.from == read.from && open.to == read.to;
     let place = progress.reads.iter().position(|open| open == read);
     if let Some(place) = place.or_else(|| progress.reads.iter().position(bounds)) {
         match ended {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use headwater_core::{
     cursor::{Progress, Since},
     error::Result,
-    object::{Collection, Feed, From, Reread},
+    object::{Feed, From},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -17,20 +17,28 @@ use super::{
 };
 
 /// Everything that has a reading of its own in this run.
-pub(super) async fn roots(session: &Session, feeds: &[Feed], stored: &BTreeMap<String, Value>) -> Result<Vec<Root>> {
+pub(super) async fn roots(
+    session: &Session,
+    feeds: &[Feed],
+    stored: &BTreeMap<String, Value>,
+) -> Result<Vec<Root>> {
     let full = session.job.full;
     let mut roots = Vec::new();
     let mut again = BTreeSet::new();
     for feed in feeds {
-        let wanted: Vec<&'static str> = feed.fills.iter().copied().filter(|name| session.is_chosen(name)).collect();
+        let wanted: Vec<&'static str> =
+            feed.fills.iter().copied().filter(|name| session.is_chosen(name)).collect();
         if wanted.is_empty() || !session.is_asked(feed.read.name, &wanted) {
             continue;
         }
         // Read in full, a few of its collections do not need the feed to forget the others.
         let forget = full && (feed.horizon.is_none() || session.job.only.is_empty());
         let mut progress = if forget { Progress::default() } else { read(stored, feed.read.name) };
-        let mut missed: Vec<&'static str> =
-            wanted.iter().copied().filter(|name| !progress.filled.iter().any(|filled| filled == name)).collect();
+        let mut missed: Vec<&'static str> = wanted
+            .iter()
+            .copied()
+            .filter(|name| !progress.filled.iter().any(|filled| filled == name))
+            .collect();
         match feed.horizon {
             Some(horizon) => {
                 let now = Timestamp::now();
@@ -57,7 +65,13 @@ pub(super) async fn roots(session: &Session, feeds: &[Feed], stored: &BTreeMap<S
                 keep(&mut progress, &wanted);
             }
         }
-        roots.push(Root { collection: feed.read, key: feed.read.name.to_owned(), loads: false, progress, fills: feed.fills });
+        roots.push(Root {
+            collection: feed.read,
+            key: feed.read.name.to_owned(),
+            loads: false,
+            progress,
+            fills: feed.fills,
+        });
     }
     for collection in session.all.iter().filter(|c| c.from == From::List && c.gone.is_none()) {
         let below: Vec<&'static str> = session.descendants(collection.name).into_iter().collect();
@@ -76,7 +90,9 @@ pub(super) async fn roots(session: &Session, feeds: &[Feed], stored: &BTreeMap<S
             progress = Progress::default();
         }
         // Whose rows are not in the warehouse has to be met again, for children that change without it.
-        if progress.pass.is_none() && session.rereads(collection.name).iter().any(|(of, _)| !session.is_chosen(of)) {
+        if progress.pass.is_none()
+            && session.rereads(collection.name).iter().any(|(of, _)| !session.is_chosen(of))
+        {
             progress = Progress { previous: progress.previous, ..Progress::default() };
         }
         keep(&mut progress, &below);
@@ -114,6 +130,7 @@ impl Session {
     /// Whether this run is to read `root`, with what it brings.
     fn is_asked(&self, root: &str, brings: &[&'static str]) -> bool {
         let only = &self.job.only;
-        only.is_empty() || only.iter().any(|name| name == root || brings.iter().any(|brought| brought == name))
+        only.is_empty()
+            || only.iter().any(|name| name == root || brings.iter().any(|brought| brought == name))
     }
 }

@@ -24,7 +24,8 @@ const FAILURES: usize = 20;
 /// The key that a touch is kept under: the collection, the record that names the row, and the item that touched it. Each item
 /// has its own, so that a row touched again while it is being fetched is fetched again.
 pub fn key(change: &Change, item: &str) -> Result<String> {
-    let text = std::str::from_utf8(change.record.bytes()).map_err(|_| Error::unexpected("a key is not UTF-8"))?;
+    let text =
+        std::str::from_utf8(change.record.bytes()).map_err(|_| Error::unexpected("a key is not UTF-8"))?;
     Ok(format!("{PREFIX}{} {text} {item}", change.collection))
 }
 
@@ -37,7 +38,11 @@ struct Touched {
 
 /// Fetches what has been touched, and commits each row with its touches taken away. A row that cannot be fetched keeps its
 /// touches, and holds back none of the others; an error is returned only if it stops the whole source.
-pub(super) async fn fetch(session: &Session, stored: &BTreeMap<String, Value>, outcome: &mut Outcome) -> Result<()> {
+pub(super) async fn fetch(
+    session: &Session,
+    stored: &BTreeMap<String, Value>,
+    outcome: &mut Outcome,
+) -> Result<()> {
     let rows: Vec<_> = rows(stored).into_iter().collect();
     let mut failures = 0;
     for chunk in rows.chunks(BATCH) {
@@ -74,7 +79,8 @@ pub(super) async fn fetch(session: &Session, stored: &BTreeMap<String, Value>, o
             outcome.pages += 1;
             outcome.records += batches.records;
             let request = "touched rows".to_owned();
-            outcome.add(session.schema.commit(Load { request, progress: done, ..batches.into_load() }).await?);
+            outcome
+                .add(session.schema.commit(Load { request, progress: done, ..batches.into_load() }).await?);
         }
         if let Some(error) = failed {
             outcome.fail(&error);

@@ -1,10 +1,10 @@
 //! Names of schemas, tables and columns: Segment's snake case, cut to what every database takes, never two for one.
 
+pub use headwater_core::name::{MAX_IDENTIFIER, apart, snake};
 use headwater_core::{
     error::{Error, Result},
     name::identifier,
 };
-pub use headwater_core::name::{MAX_IDENTIFIER, apart, snake};
 
 /// What Headwater's own tables and columns begin with.
 pub const OWN: &str = "_headwater_";

@@ -1,6 +1,9 @@
 //! What a connector declares: its settings, its names.
 
-use headwater::warehouse::{name::MAX_IDENTIFIER, table::{Layout, TableSpec}};
+use headwater::warehouse::{
+    name::MAX_IDENTIFIER,
+    table::{Layout, TableSpec},
+};
 use headwater_core::{
     cursor::{Since, Windows},
     object::{Collection, Deletes, From},
@@ -18,7 +21,7 @@ pub fn config(subject: &Subject) -> Verdict {
     let mut wrong = Vec::new();
     let connector = subject.connector;
     let schema = (connector.settings)().to_value();
-    walk(&schema, &schema, "settings", false, &mut wrong);
+    walk(&schema, &schema, "settings", &mut wrong);
     if schema.get("description").and_then(Value::as_str).is_none_or(|text| text.trim().is_empty()) {
         wrong.push("the settings have no doc comment".into());
     }
@@ -38,7 +41,7 @@ pub fn config(subject: &Subject) -> Verdict {
         match api {
             Ok(api) => {
                 let shown = format!("{api:?}");
-                for secret in secrets(&schema, &config.settings) {
+                for secret in secrets(&config.settings) {
                     if shown.contains(&secret) {
                         wrong.push(format!("the secret {secret:?} of config.json shows in the API's Debug"));
                     }
@@ -51,11 +54,12 @@ pub fn config(subject: &Subject) -> Verdict {
 }
 
 /// Goes through a schema's settings.
-fn walk(root: &Value, schema: &Value, at: &str, secret: bool, wrong: &mut Vec<String>) {
+fn walk(root: &Value, schema: &Value, at: &str, wrong: &mut Vec<String>) {
     let schema = resolve(root, schema);
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
-            wrong.push(format!("{at}: unknown settings are not refused: write #[serde(deny_unknown_fields)]"));
+            wrong
+                .push(format!("{at}: unknown settings are not refused: write #[serde(deny_unknown_fields)]"));
         }
         for (name, setting) in properties {
             let at = format!("{at}.{name}");
@@ -63,7 +67,9 @@ fn walk(root: &Value, schema: &Value, at: &str, secret: bool, wrong: &mut Vec<St
             if setting.get("const").is_some() {
                 continue;
             }
-            let told = |schema: &Value| schema.get("description").and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty());
+            let told = |schema: &Value| {
+                schema.get("description").and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty())
+            };
             if !told(setting) {
                 wrong.push(format!("{at} has no doc comment"));
             }
@@ -73,21 +79,22 @@ fn walk(root: &Value, schema: &Value, at: &str, secret: bool, wrong: &mut Vec<St
             if is_secret(name) && !is_hidden(root, setting) {
                 wrong.push(format!("{at} is named like a secret: make it a Secret"));
             }
-            walk(root, setting, &at, secret, wrong);
+            walk(root, setting, &at, wrong);
         }
     }
     for kind in ["anyOf", "oneOf", "allOf"] {
         for one in schema.get(kind).and_then(Value::as_array).into_iter().flatten() {
-            walk(root, one, at, secret, wrong);
+            walk(root, one, at, wrong);
         }
     }
     if let Some(items) = schema.get("items") {
-        walk(root, items, at, secret, wrong);
+        walk(root, items, at, wrong);
     }
 }
 
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
-    let target = schema.get("$ref").and_then(Value::as_str).and_then(|at| root.pointer(at.trim_start_matches('#')));
+    let target =
+        schema.get("$ref").and_then(Value::as_str).and_then(|at| root.pointer(at.trim_start_matches('#')));
     target.unwrap_or(schema)
 }
 
@@ -98,8 +105,11 @@ fn is_hidden(root: &Value, schema: &Value) -> bool {
         return true;
     }
     let of = |kind: &str| schema.get(kind).and_then(Value::as_array).cloned().unwrap_or_default();
-    let forms: Vec<Value> =
-        ["anyOf", "oneOf", "allOf"].iter().flat_map(|kind| of(kind)).chain(schema.get("items").cloned()).collect();
+    let forms: Vec<Value> = ["anyOf", "oneOf", "allOf"]
+        .iter()
+        .flat_map(|kind| of(kind))
+        .chain(schema.get("items").cloned())
+        .collect();
     let is_null = |form: &Value| form.get("type").is_some_and(|kind| kind == "null");
     let forms: Vec<&Value> = forms.iter().filter(|form| !is_null(form)).collect();
     !forms.is_empty() && forms.iter().all(|form| is_hidden(root, form))
@@ -107,13 +117,14 @@ fn is_hidden(root: &Value, schema: &Value) -> bool {
 
 fn is_secret(name: &str) -> bool {
     let public = ["_id", "_url", "_name", "_header", "_type", "_ids", "_seconds"];
-    let telling = ["secret", "token", "password", "api_key", "private_key", "passphrase", "signing_key", "secret_key"];
+    let telling =
+        ["secret", "token", "password", "api_key", "private_key", "passphrase", "signing_key", "secret_key"];
     !public.iter().any(|end| name.ends_with(end))
         && (telling.iter().any(|word| name.contains(word)) || name == "key" || name.ends_with("_key"))
 }
 
 /// The secrets that the settings hold.
-fn secrets(schema: &Value, settings: &Value) -> Vec<String> {
+fn secrets(settings: &Value) -> Vec<String> {
     fn collect(name: &str, value: &Value, out: &mut Vec<String>) {
         match value {
             Value::Object(members) => members.iter().for_each(|(name, value)| collect(name, value, out)),
@@ -123,7 +134,6 @@ fn secrets(schema: &Value, settings: &Value) -> Vec<String> {
         }
     }
     let mut out = Vec::new();
-    let _ = schema;
     collect("", settings, &mut out);
     out
 }
@@ -139,7 +149,10 @@ pub fn names(subject: &Subject) -> Verdict {
     if !is_slug {
         wrong.push(format!("{:?} is no slug", connector.name));
     }
-    if connector.title.trim().is_empty() || connector.category.trim().is_empty() || !connector.docs.starts_with("https://") {
+    if connector.title.trim().is_empty()
+        || connector.category.trim().is_empty()
+        || !connector.docs.starts_with("https://")
+    {
         wrong.push("title, category and docs (an https address) have to be given".into());
     }
     let mut seen = std::collections::BTreeSet::new();
@@ -159,7 +172,10 @@ pub fn names(subject: &Subject) -> Verdict {
             }
         }
         if subject.declared().iter().any(|collection| collection.name == feed.read.name) {
-            wrong.push(format!("feed {}: a collection has the same name, and they would share progress", feed.read.name));
+            wrong.push(format!(
+                "feed {}: a collection has the same name, and they would share progress",
+                feed.read.name
+            ));
         }
     }
     let own = connector.events.map_or(&[][..], |events| events.webhook.calls);
@@ -167,8 +183,9 @@ pub fn names(subject: &Subject) -> Verdict {
         call_type(call, &mut wrong);
     }
     for surface in connector.events.map_or(&[][..], |events| events.webhook.surfaces) {
-        if matches!(surface.signature, Signature::None { why } if why.trim().is_empty()) {
-            wrong.push(format!("surface {:?}: it is unsigned, and does not say why", surface.path));
+        if matches!(surface.signature, Signature::None { why } | Signature::Optional { why, .. } if why.trim().is_empty())
+        {
+            wrong.push(format!("surface {:?}: it may be unsigned, and does not say why", surface.path));
         }
     }
     verdict(wrong)

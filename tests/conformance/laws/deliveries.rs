@@ -4,7 +4,7 @@ use headwater_core::{
     auth::Secret,
     event::{Delivery, Mapped, Output, map_delivery},
     object::Op,
-    signature::{Hmac, Part, Signature, Stamp},
+    signature::{Hmac, Part, Place, Signature, Stamp},
     spec::{Call, CallKind},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -17,12 +17,15 @@ use crate::{
 };
 
 /// A delivery signed with any of the source's secrets is taken; one that is unsigned, stale, changed by one byte, or signed
-/// with another secret is not; without a secret the surface is closed.
+/// with another secret is not; without a secret the surface is closed, unless it says that it is open then.
 pub fn proof(subject: &Subject, sample: &Sample) -> Verdict {
     let (plain, surface) = subject.delivery(sample)?;
-    if matches!(surface.signature, Signature::None { .. } | Signature::Pulled) {
-        return Ok(());
-    }
+    let (signature, is_open) = match surface.signature {
+        Signature::None { .. } | Signature::Pulled => return Ok(()),
+        // Until there is a secret.
+        Signature::Optional { one, .. } => (*one, true),
+        one => (one, false),
+    };
     let secrets = subject.receiver()?.secrets(surface);
     let private = &subject.fixtures.config.signing_keys;
     let signing: Vec<Secret> = match private.is_empty() {
@@ -42,7 +45,7 @@ pub fn proof(subject: &Subject, sample: &Sample) -> Verdict {
         }
     };
     expect("one that is not signed", false, &plain, &secrets, now());
-    let schemes: Vec<Signature> = match surface.signature {
+    let schemes: Vec<Signature> = match signature {
         Signature::Any(schemes) => schemes.to_vec(),
         one => vec![one],
     };
@@ -54,16 +57,20 @@ pub fn proof(subject: &Subject, sample: &Sample) -> Verdict {
                 continue;
             }
             // Of several schemes a source has been set up for one.
-            if scheme.verify(&delivery, &secrets, now()).is_err() && matches!(surface.signature, Signature::Any(_)) {
+            if scheme.verify(&delivery, &secrets, now()).is_err() && matches!(signature, Signature::Any(_)) {
                 continue;
             }
             fits += 1;
             expect(&format!("one signed with secret {place}"), true, &delivery, &secrets, now());
-            expect("one without a secret to prove it", false, &delivery, &[], now());
+            expect("one without a secret to prove it", is_open, &delivery, &[], now());
             if let Some(stamp) = stamp(&scheme) {
-                let late = SignedDuration::try_from(stamp.tolerance).unwrap_or_default() + SignedDuration::from_secs(2);
+                let late = SignedDuration::try_from(stamp.tolerance).unwrap_or_default()
+                    + SignedDuration::from_secs(2);
                 expect("a stale one", false, &delivery, &secrets, now() + late);
                 expect("one from the future", false, &delivery, &secrets, now() - late);
+            }
+            if let Some(delivery) = restamped(&scheme, &plain, secret) {
+                expect("a stale one with the time of another", false, &delivery, &secrets, now());
             }
             for (what, changed) in changed(&scheme, &delivery) {
                 expect(&what, false, &changed, &secrets, now());
@@ -79,7 +86,13 @@ pub fn proof(subject: &Subject, sample: &Sample) -> Verdict {
                 for (one, name) in both.iter().zip(["newer", "older"]) {
                     let mut delivery = plain.clone();
                     if scheme.sign(&mut delivery, one, now()).is_ok() {
-                        expect(&format!("one signed with the {name} of two secrets"), true, &delivery, &both, now());
+                        expect(
+                            &format!("one signed with the {name} of two secrets"),
+                            true,
+                            &delivery,
+                            &both,
+                            now(),
+                        );
                     }
                 }
             }
@@ -93,9 +106,25 @@ pub fn proof(subject: &Subject, sample: &Sample) -> Verdict {
 
 fn stamp(signature: &Signature) -> Option<Stamp> {
     match signature {
-        Signature::Hmac(Hmac { stamp, .. }) | Signature::Digest(Hmac { stamp, .. }) | Signature::Ecdsa { stamp, .. } => *stamp,
+        Signature::Hmac(Hmac { stamp, .. })
+        | Signature::Digest(Hmac { stamp, .. })
+        | Signature::Ecdsa { stamp, .. } => *stamp,
         _ => None,
     }
+}
+
+/// A delivery signed a day ago, with the time of one that was signed just now, where a header of its own tells it.
+fn restamped(signature: &Signature, plain: &Delivery, secret: &Secret) -> Option<Delivery> {
+    let Some(Stamp { at: Some(Place::Header(names)), .. }) = stamp(signature) else { return None };
+    let (mut old, mut new) = (plain.clone(), plain.clone());
+    signature.sign(&mut old, secret, now() - SignedDuration::from_hours(24)).ok()?;
+    signature.sign(&mut new, secret, now()).ok()?;
+    for name in names {
+        if let Some(time) = new.headers.get(*name) {
+            old.headers.insert(*name, time.clone());
+        }
+    }
+    Some(old)
 }
 
 /// The delivery with one byte of what is signed changed, here and there; the whole body where nothing of it is signed, for
@@ -107,7 +136,9 @@ fn changed(signature: &Signature, delivery: &Delivery) -> Vec<(String, Delivery)
         // The secret itself: it covers nothing else.
         _ => return Vec::new(),
     };
-    if over.iter().any(|part| matches!(part, Part::Query | Part::Url | Part::UrlUnescaped)) && delivery.body.is_empty() {
+    if over.iter().any(|part| matches!(part, Part::Query | Part::Url | Part::UrlUnescaped))
+        && delivery.body.is_empty()
+    {
         let query = format!("{}&changed=1", delivery.query);
         return vec![("one whose query was changed".into(), Delivery { query, ..delivery.clone() })];
     }
@@ -116,7 +147,8 @@ fn changed(signature: &Signature, delivery: &Delivery) -> Vec<(String, Delivery)
         return Vec::new();
     }
     // White space may not count.
-    let places: Vec<usize> = (0..delivery.body.len()).filter(|at| delivery.body[*at].is_ascii_alphanumeric()).collect();
+    let places: Vec<usize> =
+        (0..delivery.body.len()).filter(|at| delivery.body[*at].is_ascii_alphanumeric()).collect();
     let at = |share: usize| places.get(share * places.len().saturating_sub(1) / 4).copied();
     (0..=4)
         .filter_map(at)
@@ -131,7 +163,9 @@ fn changed(signature: &Signature, delivery: &Delivery) -> Vec<(String, Delivery)
 /// A secret like this one, of the same alphabet, and another.
 fn another(secret: &str) -> String {
     let turn = |c: char| match c {
-        '0'..='8' | 'a'..='e' | 'A'..='E' | 'g'..='y' | 'G'..='Y' => char::from_u32(c as u32 + 1).unwrap_or(c),
+        '0'..='8' | 'a'..='e' | 'A'..='E' | 'g'..='y' | 'G'..='Y' => {
+            char::from_u32(c as u32 + 1).unwrap_or(c)
+        }
         '9' => '0',
         'f' => 'a',
         'F' => 'A',
@@ -173,7 +207,8 @@ fn lacks(call: &Call, prefix: &str) -> Option<String> {
     let has_id = id.len() > prefix.len() && id.starts_with(prefix) && id.chars().count() <= 100;
     let is_somebody = |id: &Option<String>| id.as_ref().is_some_and(|id| !id.trim().is_empty());
     let has_who = is_somebody(&call.user_id) || is_somebody(&call.anonymous_id);
-    let is_named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty() && name.trim() == name);
+    let is_named =
+        |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty() && name.trim() == name);
     let has_name = match call.kind {
         CallKind::Track => is_named(&call.name),
         CallKind::Group => is_somebody(&call.group_id),
@@ -222,10 +257,9 @@ pub fn written(mapped: &Mapped) -> Value {
             json!({ "change": members })
         }
     });
-    let rejected = mapped
-        .rejected
-        .iter()
-        .map(|rejected| json!({ "rejected": { "index": rejected.index, "error": rejected.error.message() } }));
+    let rejected = mapped.rejected.iter().map(
+        |rejected| json!({ "rejected": { "index": rejected.index, "error": rejected.error.message() } }),
+    );
     outputs.chain(rejected).collect()
 }
 

@@ -15,7 +15,10 @@ pub fn fixtures(subject: &Subject) -> Verdict {
     let mut wrong: Vec<String> =
         subject.fixtures.strays.iter().map(|file| format!("{file} belongs to nothing")).collect();
     let recorded: Vec<&str> = subject.fixtures.recorded().collect();
-    let lists = subject.declared().iter().filter(|collection| collection.from == From::List && collection.gone.is_none());
+    let lists = subject
+        .declared()
+        .iter()
+        .filter(|collection| collection.from == From::List && collection.gone.is_none());
     for collection in lists.chain(subject.feeds()) {
         if !recorded.contains(&collection.name) {
             wrong.push(format!("{}.http is missing", collection.name));
@@ -39,7 +42,9 @@ pub fn fixtures(subject: &Subject) -> Verdict {
         }
     }
     for collection in subject.declared().iter().filter(|collection| collection.from == From::Pushed) {
-        let met = made.iter().any(|output| matches!(output, Output::Change(change) if change.collection == collection.name));
+        let met = made
+            .iter()
+            .any(|output| matches!(output, Output::Change(change) if change.collection == collection.name));
         if !met {
             wrong.push(format!("no delivery changes {}, which only webhooks fill", collection.name));
         }
@@ -50,7 +55,10 @@ pub fn fixtures(subject: &Subject) -> Verdict {
 /// Whether a call is of this type; one without a name is any of its kind that has no type of its own.
 fn stands_for(call: &CallType, all: &[CallType], kind: headwater_core::spec::CallKind, name: &str) -> bool {
     let named = |call: &CallType| call.kind == kind && call.name == name;
-    named(call) || (call.kind == kind && call.name.is_empty() && !all.iter().any(|other| !other.name.is_empty() && named(other)))
+    named(call)
+        || (call.kind == kind
+            && call.name.is_empty()
+            && !all.iter().any(|other| !other.name.is_empty() && named(other)))
 }
 
 /// What all deliveries become.
@@ -58,7 +66,8 @@ fn outputs(subject: &Subject) -> Result<Vec<Output>, String> {
     let mut all = Vec::new();
     for sample in &subject.fixtures.deliveries {
         let source = subject.receiver()?;
-        let (delivery, surface) = subject.delivery(sample).map_err(|why| format!("{}: {why}", sample.name))?;
+        let (delivery, surface) =
+            subject.delivery(sample).map_err(|why| format!("{}: {why}", sample.name))?;
         let mapped = map_delivery(subject.connector.name, &*source, surface, &delivery);
         all.extend(mapped.outputs.into_iter().map(|(_, output)| output));
     }

@@ -15,7 +15,7 @@ use crate::{
     engine,
     fixture::Exchange,
     reading::{self, Walk, show},
-    replay::{Fault, Replay},
+    replay::{Fault, Met, Replay},
     subject::Subject,
 };
 
@@ -38,7 +38,9 @@ pub fn resume(subject: &Subject, root: &str) -> Verdict {
 
 async fn resume_at(subject: &Subject, root: &str, walk: &Walk, place: usize) -> Verdict {
     let page = match place.checked_sub(1) {
-        Some(last) => serde_json::from_str(&walk.steps[last].after.to_string()).map_err(|error| error.to_string())?,
+        Some(last) => {
+            serde_json::from_str(&walk.steps[last].after.to_string()).map_err(|error| error.to_string())?
+        }
         None => Value::Null,
     };
     let (replay, opened) = stand(subject, root).await?;
@@ -86,20 +88,25 @@ pub fn empty(subject: &Subject, root: &str) -> Verdict {
         let Some((walk, step)) = first else { return Err("the read has no page".into()) };
         let log = replay.log();
         let asked: Vec<usize> = step.requests.clone().filter_map(|at| log.get(at)?.exchange).collect();
-        let prepared = subject.fixtures.recordings.get(&format!("{root}.empty")).and_then(|known| known.first());
+        let prepared =
+            subject.fixtures.recordings.get(&format!("{root}.empty")).and_then(|known| known.first());
         let found = match prepared {
             Some(known) => asked.first().map(|place| (*place, known.answer.clone())),
-            None => asked.iter().find_map(|place| Some((*place, emptied(&walk.collection, *place, replay.exchanges())?))),
+            None => asked
+                .iter()
+                .find_map(|place| Some((*place, emptied(&walk.collection, *place, replay.exchanges())?))),
         };
         let Some((place, body)) = found else {
             return Err(format!("no answer to the first page holds a list: write {root}.empty.http"));
         };
-        let plan = move |at: usize, _: u32| (at == place).then(|| Fault::Body(body.clone()));
+        let plan = move |met: Met| (met.place == place).then(|| Fault::Body(body.clone()));
         let replay = Replay::failing(reading::exchanges(subject, root), Box::new(plan)).await?;
         let opened = reading::open(subject, reading::options(&replay)).await.map_err(told)?;
         let again = opened.whole(subject, &replay, &walk.collection).await.map_err(told)?;
         let mut wrong = Vec::new();
-        if let Some(endless) = again.walks.iter().find(|walk| walk.collection.name == root && walk.steps.len() > 1) {
+        if let Some(endless) =
+            again.walks.iter().find(|walk| walk.collection.name == root && walk.steps.len() > 1)
+        {
             wrong.push(format!("the read does not end: it has {} pages", endless.steps.len()));
         }
         for row in again.rows.iter().map(show).filter(|row| !full.contains(row)) {
@@ -115,7 +122,9 @@ pub fn empty(subject: &Subject, root: &str) -> Verdict {
 /// The last answer of the same kind, its records taken out, and saying that nothing follows.
 fn emptied(collection: &Collection, place: usize, all: &[Exchange]) -> Option<Bytes> {
     let known = &all[place];
-    let like = |other: &&Exchange| other.file == known.file && other.method == known.method && other.path == known.path;
+    let like = |other: &&Exchange| {
+        other.file == known.file && other.method == known.method && other.path == known.path
+    };
     let last = all.iter().rfind(like)?;
     let mut body: Value = serde_json::from_slice(&last.answer).ok()?;
     let path = collection.records.replace("{name}", collection.name);
@@ -156,7 +165,8 @@ fn set(body: &mut Value, path: &str, value: Value) {
 
 /// Where a body has its longest list of objects: itself, or one of its members.
 fn largest_list(body: &Value) -> Option<String> {
-    let count = |value: &Value| value.as_array().filter(|items| items.iter().all(Value::is_object)).map(Vec::len);
+    let count =
+        |value: &Value| value.as_array().filter(|items| items.iter().all(Value::is_object)).map(Vec::len);
     if count(body).is_some() {
         return Some(String::new());
     }
@@ -172,12 +182,19 @@ pub fn idle(subject: &Subject, root: &str) -> Verdict {
         let pages: BTreeSet<String> = whole.rows.iter().filter_map(brief).collect();
         let mut wrong = Vec::new();
         for unused in replay.idle().into_iter().filter(|unused| unused.file == root) {
-            wrong.push(format!("reading its pages never asks for {:?}: {} {}", unused.name, unused.method, unused.path));
+            wrong.push(format!(
+                "reading its pages never asks for {:?}: {} {}",
+                unused.name, unused.method, unused.path
+            ));
         }
         let replay = Replay::start(reading::exchanges(subject, root)).await?;
         let synced = engine::run(subject, &opened, &replay, root).await?;
         if synced.report.ending != Ending::Success {
-            wrong.push(format!("the sync ended as {}: {}", synced.report.ending.name(), errors(&synced.report)));
+            wrong.push(format!(
+                "the sync ended as {}: {}",
+                synced.report.ending.name(),
+                errors(&synced.report)
+            ));
         }
         wrong.extend(synced.rejects.iter().map(|reject| format!("rejected: {reject}")));
         wrong.extend(replay.strangers().iter().map(|stranger| format!("not recorded: {stranger}")));
@@ -203,6 +220,9 @@ fn brief(change: &Change) -> Option<String> {
 
 /// The errors of a report, in one line.
 pub fn errors(report: &headwater::sync::Report) -> String {
-    let of = report.collections.iter().filter_map(|(name, outcome)| Some(format!("{name}: {}", outcome.error.as_ref()?)));
+    let of = report
+        .collections
+        .iter()
+        .filter_map(|(name, outcome)| Some(format!("{name}: {}", outcome.error.as_ref()?)));
     report.error.iter().cloned().chain(of).collect::<Vec<_>>().join("; ")
 }

@@ -30,10 +30,11 @@ pub fn parity(subject: &Subject) -> Verdict {
 fn properties(object: &Object, collection: &Collection, wrong: &mut Vec<String>) {
     let columns: Vec<&str> = collection.fields().flatten().map(|field| field.name).collect();
     for property in &object.properties {
-        let offered = match property.strip_suffix('*').or(property.ends_with('_').then_some(property.as_str())) {
-            Some(prefix) => columns.iter().any(|column| column.starts_with(prefix)),
-            None => columns.contains(&property.as_str()) || collection.key.contains(&property.as_str()),
-        };
+        let offered =
+            match property.strip_suffix('*').or(property.ends_with('_').then_some(property.as_str())) {
+                Some(prefix) => columns.iter().any(|column| column.starts_with(prefix)),
+                None => columns.contains(&property.as_str()) || collection.key.contains(&property.as_str()),
+            };
         let excused = collection.retired.iter().any(|(name, _)| name == property);
         if !offered && !excused && !is_own_column(property) {
             wrong.push(format!("{} has no {property}, and does not say why", collection.name));
@@ -53,10 +54,11 @@ fn call(event: &Event, calls: &[&CallType], wrong: &mut Vec<String>) {
     }
     let names: Vec<&str> = of.iter().flat_map(|call| call.property_names()).collect();
     for property in &event.properties {
-        let offered = match property.strip_suffix('*').or(property.ends_with('_').then_some(property.as_str())) {
-            Some(prefix) => names.iter().any(|name| name.starts_with(prefix)),
-            None => names.contains(&property.as_str()),
-        };
+        let offered =
+            match property.strip_suffix('*').or(property.ends_with('_').then_some(property.as_str())) {
+                Some(prefix) => names.iter().any(|name| name.starts_with(prefix)),
+                None => names.contains(&property.as_str()),
+            };
         if !offered {
             wrong.push(format!("{} {:?} has no {property}", event.call, event.name));
         }

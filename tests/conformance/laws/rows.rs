@@ -18,13 +18,25 @@ pub fn fields(subject: &Subject, name: &str) -> Verdict {
     let batch = batch(&collection, &rows)?;
     let mut wrong = Vec::new();
     for field in collection.fields().flatten() {
-        if let Some(place) = batch.columns().iter().position(|column| column.declared && column.name == field.name) {
+        if let Some(place) =
+            batch.columns().iter().position(|column| column.declared && column.name == field.name)
+        {
             let odd = batch.rows().iter().flat_map(|row| &row.cells).find(|(at, cell)| {
-                *at as usize == place && cell.kind().is_some_and(|kind| kind != field.kind)
+                *at as usize == place && cell.kind().is_some_and(|kind| !fits(kind, field.kind))
             });
             if let Some((_, cell)) = odd {
                 wrong.push(format!("{name}.{} is no {}: {}", field.name, field.kind.name(), cell.json()));
             }
+        }
+        let structure = rows.iter().find_map(|change| match (field.kind, field.origin) {
+            (Type::Text, Origin::Record(path)) => {
+                change.record.at(path).ok()?.filter(|raw| raw.bytes()[0] != b'"')
+            }
+            _ => None,
+        });
+        if let Some(raw) = structure {
+            let shown: String = String::from_utf8_lossy(raw.bytes()).chars().take(80).collect();
+            wrong.push(format!("{name}.{} is no text: {shown}", field.name));
         }
         if !is_met(&field, &rows) {
             wrong.push(format!("{name}.{}: no recorded row has {}", field.name, origin(&field)));
@@ -33,12 +45,18 @@ pub fn fields(subject: &Subject, name: &str) -> Verdict {
     verdict(wrong)
 }
 
+/// Whether a column of this type holds such values as they are.
+fn fits(value: Type, column: Type) -> bool {
+    value == column
+        || matches!((value, column), (Type::Int | Type::Real, Type::Numeric) | (Type::Date, Type::Time))
+}
+
 /// Every row has its whole key, no two different rows have the same, and there is at least one row.
 pub fn keys(subject: &Subject, name: &str) -> Verdict {
     let Some((collection, rows)) = rows_of(subject, name)? else { return Ok(()) };
     let spec = Arc::new(TableSpec::object(&collection).map_err(|error| error.to_string())?);
     let mut wrong = Vec::new();
-    let mut known: BTreeMap<String, (Vec<u8>, Option<Version>)> = BTreeMap::new();
+    let mut known: BTreeMap<String, (serde_json::Value, Option<Version>)> = BTreeMap::new();
     let upserts: Vec<_> = rows.iter().filter(|change| change.op == Op::Upsert).collect();
     if upserts.is_empty() {
         return Err(format!("no recorded row of {name}"));
@@ -46,11 +64,15 @@ pub fn keys(subject: &Subject, name: &str) -> Verdict {
     for change in upserts {
         let mut one = Batch::new(Arc::clone(&spec));
         if let Err(reject) = one.push(change, meta()) {
-            wrong.push(format!("{}: {}", reject.reason, reject.payload.chars().take(200).collect::<String>()));
+            wrong.push(format!(
+                "{}: {}",
+                reject.reason,
+                reject.payload.chars().take(200).collect::<String>()
+            ));
             continue;
         }
         let key = key(&one, collection.key.len());
-        let content = change.record.bytes().to_vec();
+        let content = serde_json::from_slice(change.record.bytes()).map_err(|error| error.to_string())?;
         let version = match collection.version {
             Some(path) => headwater_core::rest::version(&change.record, path).ok().flatten(),
             None => change.version,
@@ -70,7 +92,8 @@ pub fn keys(subject: &Subject, name: &str) -> Verdict {
 
 /// A collection as the account has it, and its recorded rows; none if only webhooks fill it.
 fn rows_of(subject: &Subject, name: &str) -> Result<Option<(Collection, Vec<Change>)>, String> {
-    if subject.declared().iter().any(|collection| collection.name == name && collection.from == From::Pushed) {
+    if subject.declared().iter().any(|collection| collection.name == name && collection.from == From::Pushed)
+    {
         return Ok(None);
     }
     wait(async {

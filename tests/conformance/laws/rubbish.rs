@@ -40,14 +40,19 @@ fn survives(
         let secrets = source.secrets(surface);
         if !matches!(surface.signature, Signature::None { .. }) {
             // Not signed at all.
-            assert!(surface.signature.verify(delivery, &secrets, now()).is_err(), "an unsigned delivery is taken");
+            assert!(
+                surface.signature.verify(delivery, &secrets, now()).is_err(),
+                "an unsigned delivery is taken"
+            );
         }
         let _ = (source.handshake(delivery), source.reply(delivery));
         let _ = (accounts(source, surface, delivery), lookups(source, surface, delivery));
         map_delivery(subject.connector.name, source, surface, delivery)
     };
     let mapped = catch_unwind(AssertUnwindSafe(run)).map_err(|_| "it panics".to_owned())?;
-    if let Some(rejected) = mapped.rejected.iter().find(|rejected| rejected.error.message().contains("panicked")) {
+    if let Some(rejected) =
+        mapped.rejected.iter().find(|rejected| rejected.error.message().contains("panicked"))
+    {
         return Err(format!("the mapping panics: {rejected}"));
     }
     for (_, output) in &mapped.outputs {
@@ -79,7 +84,10 @@ fn mutations(body: &Bytes) -> Vec<(String, Bytes)> {
     }
     let deep = |inside: &str| format!("{}{inside}{}", "[".repeat(10_000), "]".repeat(10_000));
     all.push(("nested arrays".into(), deep("1").into()));
-    all.push(("nested objects".into(), format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000)).into()));
+    all.push((
+        "nested objects".into(),
+        format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000)).into(),
+    ));
     all.push(("not closed".into(), "[".repeat(10_000).into()));
     all.push(("nothing".into(), Bytes::new()));
     all.push(("zeros".into(), vec![0; 1000].into()));
@@ -95,8 +103,17 @@ fn mutations(body: &Bytes) -> Vec<(String, Bytes)> {
     pointers("", &whole, &mut paths);
     let step = (paths.len() / 60).max(1);
     let others = [
-        json!(null), json!(true), json!([]), json!({}), json!(-1), json!(1e300), json!(""), json!("\u{0}\u{202e}"),
-        json!([[{"a": 1}]]), json!({"id": {"id": []}}), json!(18446744073709551615u64),
+        json!(null),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("\u{0}\u{202e}"),
+        json!([[{"a": 1}]]),
+        json!({"id": {"id": []}}),
+        json!(18446744073709551615u64),
     ];
     for (count, path) in paths.iter().step_by(step).enumerate() {
         let other = &others[count % others.len()];

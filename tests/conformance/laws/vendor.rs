@@ -8,6 +8,7 @@ use headwater_core::{
     auth::Auth,
     cursor::Pages,
     http::{Api, Client},
+    object::Account,
 };
 
 use super::{Verdict, pages::difference, pages::errors, read, strangers, told, verdict, wait};
@@ -15,7 +16,7 @@ use crate::{
     engine,
     fixture::Exchange,
     reading::{self, show},
-    replay::{Fault, Plan, Replay, Seen},
+    replay::{Fault, Met, Plan, Replay, Seen},
     subject::Subject,
 };
 
@@ -37,7 +38,7 @@ fn once(exchanges: &[Exchange], in_file: impl Fn(&str) -> bool, fault: Fault) ->
         // Nothing can be cut out of an empty body.
         .map(|known| in_file(&known.file) && !(matches!(fault, Fault::Cut) && known.answer.len() < 2))
         .collect();
-    Box::new(move |place, met| (affected[place] && met == 0).then(|| fault.clone()))
+    Box::new(move |met| (affected[met.place] && met.failed == 0).then(|| fault.clone()))
 }
 
 /// Every recorded answer comes only after a 429 with Retry-After, a 500, a 503, a time-out or a cut body: what is read
@@ -92,7 +93,7 @@ pub fn check(subject: &Subject) -> Verdict {
             let is_calm = fault.is_none();
             let plan: Plan = match fault {
                 Some(fault) => once(&exchanges, |_| true, fault),
-                None => Box::new(|_, _| None),
+                None => Box::new(|_| None),
             };
             let replay = Replay::failing(exchanges, plan).await?;
             if let Err(why) = checked(subject, &replay).await {
@@ -100,13 +101,16 @@ pub fn check(subject: &Subject) -> Verdict {
             }
             if is_calm {
                 for unused in replay.idle() {
-                    wrong.push(format!("never asked for: {} {} ({})", unused.method, unused.path, unused.file));
+                    wrong.push(format!(
+                        "never asked for: {} {} ({})",
+                        unused.method, unused.path, unused.file
+                    ));
                 }
                 wrong.extend(replay.strangers().iter().map(|stranger| format!("not recorded: {stranger}")));
                 wrong.extend(unproven(subject, &replay)?);
             }
         }
-        let plan: Plan = Box::new(|_, _| Some(Fault::Status(401, Vec::new())));
+        let plan: Plan = Box::new(|_| Some(Fault::Status(401, Vec::new())));
         let replay = Replay::failing(subject.fixtures.common(), plan).await?;
         match checked(subject, &replay).await {
             Err(why) if why.contains("(auth)") => {}
@@ -122,13 +126,17 @@ async fn checked(subject: &Subject, replay: &Replay) -> Verdict {
     let objects = subject.connector.objects.ok_or("it has no objects")?;
     let source = (objects.open)(config.settings.clone()).map_err(told)?;
     // Nothing is known of the account before the first check.
-    let api = source.api(&Default::default()).map_err(told)?;
-    let first = Client::new(api, impatient(replay)).map_err(told)?;
+    let client = |account: &Account| -> Result<Client, String> {
+        let mut api = source.api(account).map_err(told)?;
+        api.hosts.iter_mut().flat_map(|host| &mut host.limits).for_each(reading::unbound);
+        Client::new(api, impatient(replay)).map_err(told)
+    };
+    let first = client(&Account::default())?;
     let account = source.check(&first).await.map_err(told)?;
     if account != config.account {
         return Err(format!("it tells the account {account:?}, config.json {:?}", config.account));
     }
-    let client = Client::new(source.api(&account).map_err(told)?, impatient(replay)).map_err(told)?;
+    let client = client(&account)?;
     source.catalog(&client, objects.collections).await.map_err(told).map(drop)
 }
 
@@ -178,7 +186,9 @@ fn of_app<'a>(own: &[&'a Auth], others: impl Iterator<Item = &'a Auth>, seen: &S
     all.any(|auth| match auth {
         Auth::OAuth(oauth) => {
             body.contains("assertion=")
-                || crate::fixture::pairs_of(&body).iter().any(|(name, value)| name == "client_id" && *value == oauth.client_id)
+                || crate::fixture::pairs_of(&body)
+                    .iter()
+                    .any(|(name, value)| name == "client_id" && *value == oauth.client_id)
                 || seen.headers.contains_key("authorization")
         }
         _ => false,
@@ -186,7 +196,8 @@ fn of_app<'a>(own: &[&'a Auth], others: impl Iterator<Item = &'a Auth>, seen: &S
 }
 
 fn carries(auth: &Auth, seen: &Seen, replay: &Replay) -> bool {
-    let header = |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header =
+        |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match auth {
         Auth::None => true,
         Auth::Bearer(token) => header("authorization") == format!("Bearer {}", token.expose()),
@@ -195,7 +206,9 @@ fn carries(auth: &Auth, seen: &Seen, replay: &Replay) -> bool {
             header("authorization") == format!("Basic {both}")
         }
         Auth::Header(name, key) => header(name) == key.expose(),
-        Auth::Query(name, key) => seen.query.iter().any(|(known, value)| known == name && value == key.expose()),
+        Auth::Query(name, key) => {
+            seen.query.iter().any(|(known, value)| known == name && value == key.expose())
+        }
         Auth::OAuth(_) => replay.exchanges().iter().filter(|known| known.file == "_auth").any(|known| {
             let token: serde_json::Value = serde_json::from_slice(&known.answer).unwrap_or_default();
             let token = token.get("access_token").and_then(serde_json::Value::as_str).unwrap_or_default();
@@ -211,8 +224,8 @@ pub fn refusals(subject: &Subject, root: &str) -> Verdict {
         let (replay, opened, whole) = read(subject, root).await?;
         let log = replay.log();
         let mut wrong = Vec::new();
+        let opening = opening(subject, root).await?;
         let mut readers: Vec<&str> = whole.walks.iter().map(|walk| walk.collection.name).collect();
-        readers.dedup();
         readers.sort_unstable();
         readers.dedup();
         for reader in readers {
@@ -223,15 +236,22 @@ pub fn refusals(subject: &Subject, root: &str) -> Verdict {
                 .filter_map(|at| log.get(at)?.exchange)
                 .collect();
             for status in [401, 403] {
-                let asked = asked.clone();
-                let refuse = move |place: usize, _: u32| asked.contains(&place).then(|| Fault::Status(status, Vec::new()));
+                let (asked, opening) = (asked.clone(), opening.clone());
+                let refuse = move |met: Met| {
+                    let refused = asked.contains(&met.place) && met.answered >= opening[met.place];
+                    refused.then(|| Fault::Status(status, Vec::new()))
+                };
                 let replay = Replay::failing(reading::exchanges(subject, root), Box::new(refuse)).await?;
                 let report = engine::run(subject, &opened, &replay, root).await?.report;
                 let outcomes = || report.collections.values();
                 let kinds: Vec<_> = outcomes().filter_map(|outcome| outcome.kind).collect();
                 let ending = report.ending.name();
                 let told = format!("{ending}: {}", errors(&report));
-                if status == 401 && (report.ending != Ending::Failure || report.error.is_none() || !kinds.contains(&"auth")) {
+                if status == 401
+                    && (report.ending != Ending::Failure
+                        || report.error.is_none()
+                        || !kinds.contains(&"auth"))
+                {
                     wrong.push(format!("a 401 to {reader} does not stop the source: {told}"));
                 }
                 if status == 403 {
@@ -246,6 +266,18 @@ pub fn refusals(subject: &Subject, root: &str) -> Verdict {
         }
         verdict(wrong)
     })
+}
+
+/// How often each exchange answers before the read begins.
+async fn opening(subject: &Subject, root: &str) -> Result<Vec<u32>, String> {
+    let replay = Replay::start(reading::exchanges(subject, root)).await?;
+    checked(subject, &replay).await?;
+    Ok(replay
+        .answered()
+        .iter()
+        .zip(replay.exchanges())
+        .map(|(count, known)| if known.file == root { 0 } else { *count })
+        .collect())
 }
 
 /// Nothing leaves the declared hosts: a redirect to another host is an error, and so is a link to the next page there.
@@ -271,7 +303,9 @@ pub fn leaves(subject: &Subject, root: &str) -> Verdict {
         let own: Vec<String> = hosts(subject)?.iter().map(|host| format!("https://{host}")).collect();
         for known in exchanges.iter_mut().filter(|known| known.file == root) {
             let away = |text: &str| {
-                own.iter().fold(text.to_owned(), |text, host| text.replace(host.as_str(), &format!("https://{ELSEWHERE}")))
+                own.iter().fold(text.to_owned(), |text, host| {
+                    text.replace(host.as_str(), &format!("https://{ELSEWHERE}"))
+                })
             };
             known.answer = away(&String::from_utf8_lossy(&known.answer)).into();
             known.headers.iter_mut().for_each(|(_, value)| *value = away(value));

@@ -29,7 +29,9 @@ pub fn whole(subject: &Subject, sample: &Sample) -> Verdict {
                 names.push(call.kind.name().to_owned());
                 serde_json::from_str(&call.to_json()).unwrap_or_default()
             }
-            Output::Change(change) if !has_calls => serde_json::from_slice(change.record.bytes()).unwrap_or_default(),
+            Output::Change(change) if !has_calls => {
+                serde_json::from_slice(change.record.bytes()).unwrap_or_default()
+            }
             Output::Change(_) => continue,
         };
         each("", "", &value, &mut |_, _, text| {
@@ -41,22 +43,32 @@ pub fn whole(subject: &Subject, sample: &Sample) -> Verdict {
     let mut held: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for part in payload(subject, sample)? {
         each("", "", &part, &mut |path, name, text| {
-            held.entry(text.to_owned()).or_default().entry(name.to_owned()).or_insert_with(|| path.to_owned());
+            held.entry(text.to_owned())
+                .or_default()
+                .entry(name.to_owned())
+                .or_insert_with(|| path.to_owned());
         });
     }
-    let natives: Vec<&str> = subject.connector.events.map_or(&[][..], |events| events.webhook.calls)
+    let natives: Vec<&str> = subject
+        .connector
+        .events
+        .map_or(&[][..], |events| events.webhook.calls)
         .iter()
         .filter(|call| names.iter().any(|name| name == call.name || name == call.kind.name()))
         .flat_map(|call| call.native.split('|').map(str::trim))
         .collect();
-    let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+    let letters =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let is_name = |text: &str| {
-        natives.contains(&text) || names.iter().any(|name| !name.is_empty() && letters(text).contains(&letters(name)))
+        natives.contains(&text)
+            || names.iter().any(|name| !name.is_empty() && letters(text).contains(&letters(name)))
     };
     let mut wrong = Vec::new();
     for (text, members) in held {
         let is_time = parse_time(&text).is_some_and(|time| times.contains(&time)) && text.len() >= 8;
-        let is_id = text.len() >= 4 && ids.iter().any(|id| id.contains(&text));
+        let is_id = ids
+            .iter()
+            .any(|id| id.split(':').any(|part| part == text) || (text.len() >= 4 && id.contains(&text)));
         if is_time || is_id || is_name(&text) {
             continue;
         }
@@ -74,7 +86,9 @@ pub fn whole(subject: &Subject, sample: &Sample) -> Verdict {
 fn payload(subject: &Subject, sample: &Sample) -> Result<Vec<Value>, String> {
     let (delivery, surface) = subject.delivery(sample)?;
     if let Items::Json(_) = surface.items {
-        return serde_json::from_slice(&delivery.body).map(|body| vec![body]).map_err(|error| error.to_string());
+        return serde_json::from_slice(&delivery.body)
+            .map(|body| vec![body])
+            .map_err(|error| error.to_string());
     }
     let pieces = split(surface, &delivery).map_err(|error| error.to_string())?;
     let records = pieces.into_iter().filter_map(|piece| piece.envelope.or(piece.record.ok()));

@@ -47,6 +47,7 @@ pub fn print(folder: &Path, sent: &Sent, requests: u64, took: Duration, first: O
     for sql in [
         "SELECT status, count(*) AS tickets FROM zendesk.tickets GROUP BY 1 ORDER BY 2 DESC",
         "SELECT event_text, count(*) AS calls FROM klaviyo.tracks GROUP BY 1 ORDER BY 2 DESC",
+        "SELECT status, count(*) AS charges, sum(amount) / 100.0 AS total FROM stripe.charges GROUP BY 1",
         "SELECT currency, count(*) AS orders, sum(revenue) AS revenue FROM website.order_completed GROUP BY 1",
         "SELECT name, type, industry FROM salesforce.accounts LIMIT 5",
     ] {
