@@ -143,5 +143,11 @@ impl Connector {
 
 fn parse<S: DeserializeOwned>(settings: Value) -> Result<S> {
     let settings = if settings.is_null() { Value::Object(Default::default()) } else { settings };
-    serde_json::from_value(settings).map_err(|error| Error::config(format!("settings: {error}")))
+    serde_path_to_error::deserialize(settings).map_err(|error| {
+        let path = error.path().to_string();
+        let what = error.into_inner().to_string();
+        // serde names unknown and missing settings itself, and where they stand is then the whole.
+        let at = if path == "." || what.starts_with("unknown field") { String::new() } else { format!(".{path}") };
+        Error::config(format!("settings{at}: {what}"))
+    })
 }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use headwater_connectors as connectors;
@@ -17,7 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::sync::schedule::Schedule;
+use crate::sync::schedule::{Schedule, duration};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -52,6 +53,10 @@ pub struct Receive {
     /// Proxies whose `X-Forwarded-For` is believed.
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// How long received deliveries are kept once they have been normalised, such as `7d`: so long they can be looked into.
+    pub keep: String,
+    /// How many bytes of them are kept at most; the oldest go first.
+    pub keep_bytes: u64,
     /// The largest single call or webhook item the tracking API takes, in bytes (Segment: 32 KB).
     pub max_call_bytes: usize,
     /// The largest batch of the tracking API, in bytes (Segment: 500 KB).
@@ -175,6 +180,8 @@ impl Default for Receive {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             public_url: None,
             trusted_proxies: Vec::new(),
+            keep: "7d".to_owned(),
+            keep_bytes: 10 << 30,
             max_call_bytes: 32 << 10,
             max_batch_bytes: 500 << 10,
             max_batch_calls: 2_500,
@@ -241,6 +248,7 @@ impl Config {
                     .within("source", &source.name));
             }
         }
+        self.receive.kept()?;
         if let Some(url) = &self.receive.public_url {
             let url = url::Url::parse(url).map_err(|error| Error::config(format!("receive.public_url: {error}")))?;
             if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -260,6 +268,14 @@ impl Config {
                 None => format!("there is no source {name}; there are {}", known.join(", ")),
             })
         })
+    }
+}
+
+impl Receive {
+    /// How long received deliveries are kept.
+    pub fn kept(&self) -> Result<Duration> {
+        duration(&self.keep)
+            .ok_or_else(|| Error::config(format!("receive.keep {:?} is no time: write it like 7d or 12h", self.keep)))
     }
 }
 

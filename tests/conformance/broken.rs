@@ -18,6 +18,8 @@ use crate::{
 struct Broken {
     law: &'static str,
     what: &'static str,
+    /// Words of what the law says of it: to be caught for another reason is not to be caught.
+    says: &'static str,
     subject: fn() -> Parts,
 }
 
@@ -32,107 +34,169 @@ const BROKEN: &[Broken] = &[
     Broken {
         law: "config",
         what: "no_doc_comments",
+        says: "has no doc comment",
         subject: || with(Connector { settings: SETTINGS.settings, ..toy::CONNECTOR }),
     },
-    Broken { law: "config", what: "unknown_settings_are_taken", subject: || with(LAX) },
+    Broken {
+        law: "config",
+        what: "unknown_settings_are_taken",
+        says: "an unknown setting is taken",
+        subject: || with(LAX),
+    },
     Broken {
         law: "config",
         what: "config_does_not_open",
+        says: "config.json does not open",
         subject: || edit("config.json", "api_key", "apikey"),
     },
     Broken {
         law: "names",
         what: "capital_letters",
+        says: "not in lower snake case",
         subject: || people(Collection { name: "People", ..PEOPLE }),
     },
     Broken {
         law: "names",
         what: "a_key_that_is_no_field",
+        says: "none of its fields",
         subject: || people(Collection { key: &["uid"], ..PEOPLE }),
     },
     Broken {
         law: "names",
         what: "no_field",
+        says: "is not a column",
         subject: || people(Collection { fields: "id text, email", ..PEOPLE }),
     },
     Broken {
         law: "names",
         what: "no_limit_of_that_name",
+        says: "has no limit slow",
         subject: || people(Collection { limit: Some("slow"), ..PEOPLE }),
     },
     Broken {
         law: "names",
         what: "retired_and_a_field",
+        says: "is retired, and a field",
         subject: || people(Collection { retired: &[("email", "it is gone")], ..PEOPLE }),
     },
-    Broken { law: "fixtures", what: "no_recording", subject: || without("visits.http") },
-    Broken { law: "fixtures", what: "no_delivery", subject: || without("person_known.json") },
+    Broken {
+        law: "fixtures",
+        what: "no_recording",
+        says: "visits.http is missing",
+        subject: || without("visits.http"),
+    },
+    Broken {
+        law: "fixtures",
+        what: "no_delivery",
+        says: "no delivery becomes",
+        subject: || without("person_known.json"),
+    },
     Broken {
         law: "parity",
         what: "a_missing_column",
+        says: "people has no phone",
         subject: || edit("catalog.json", "\"email\"", "\"phone\""),
     },
     Broken {
         law: "parity",
         what: "a_missing_collection",
+        says: "there is no collection persons",
         subject: || edit("catalog.json", "\"people\"", "\"persons\""),
     },
     Broken {
         law: "parity",
         what: "a_missing_call",
+        says: "there is no track",
         subject: || edit("catalog.json", "Person Joined", "Person Left"),
     },
     Broken {
         law: "parity",
         what: "a_missing_property",
+        says: "has no price",
         subject: || edit("catalog.json", "[\"plan\"]", "[\"price\"]"),
     },
-    Broken { law: "parity", what: "a_missing_prefix", subject: || edit("catalog.json", "sec*", "utm_") },
-    Broken { law: "check", what: "another_account", subject: || edit("_check.http", "\"a1\"", "\"a2\"") },
-    Broken { law: "check", what: "hasty", subject: || fault("hasty") },
-    Broken { law: "fields", what: "another_type", subject: || edit("people.http", "\"Ada\"", "[1]") },
+    Broken {
+        law: "parity",
+        what: "a_missing_prefix",
+        says: "has no utm_",
+        subject: || edit("catalog.json", "sec*", "utm_"),
+    },
+    Broken {
+        law: "check",
+        what: "another_account",
+        says: "it tells the account",
+        subject: || edit("_check.http", "\"a1\"", "\"a2\""),
+    },
+    Broken { law: "check", what: "hasty", says: "the vendor has failed", subject: || fault("hasty") },
+    Broken {
+        law: "fields",
+        what: "another_type",
+        says: "people.name is no text",
+        subject: || edit("people.http", "\"Ada\"", "[1]"),
+    },
     Broken {
         law: "fields",
         what: "a_path_to_nowhere",
+        says: "no recorded row has mail.address",
         subject: || people(Collection { fields: "id text, email text = mail.address", ..PEOPLE }),
     },
     Broken {
         law: "keys",
         what: "one_key_twice",
+        says: "two different rows have the key",
         subject: || edit("people.http", "\"id\":\"p3\"", "\"id\":\"p1\""),
     },
     Broken {
         law: "keys",
         what: "no_key",
-        subject: || edit("people.http", "\"id\":\"p3\"", "\"uid\":\"p3\""),
+        says: "id is missing",
+        subject: || edit("visits.http", "{\"id\":2,", "{\"uid\":2,"),
     },
-    Broken { law: "keys", what: "no_row", subject: || edit("news.http", "\"data\":[{", "\"rows\":[{") },
-    Broken { law: "resume", what: "remembers", subject: || fault("remembers") },
-    Broken { law: "resume", what: "drifts", subject: || fault("drifts") },
-    Broken { law: "empty", what: "invents", subject: || fault("invents") },
-    Broken { law: "empty", what: "endless", subject: || fault("endless") },
-    Broken { law: "idle", what: "stops_early", subject: || fault("stops early") },
-    Broken { law: "idle", what: "asked_by_nobody", subject: idle },
-    Broken { law: "signed", what: "unsigned", subject: || fault("unsigned") },
-    Broken { law: "patience", what: "hasty", subject: || fault("hasty") },
-    Broken { law: "patience", what: "gives_up", subject: || fault("gives up hastily") },
-    Broken { law: "refusals", what: "swallows", subject: || fault("swallows") },
-    Broken { law: "refusals", what: "lenient", subject: || fault("lenient") },
-    Broken { law: "leaves", what: "gives_up", subject: || fault("gives up") },
-    Broken { law: "proof", what: "closed", subject: || fault("closed") },
+    Broken {
+        law: "keys",
+        what: "no_row",
+        says: "no recorded row",
+        subject: || edit("news.http", "\"data\":[{", "\"rows\":[{"),
+    },
+    Broken { law: "resume", what: "remembers", says: "rows instead of", subject: || fault("remembers") },
+    Broken { law: "resume", what: "drifts", says: "rows instead of", subject: || fault("drifts") },
+    Broken { law: "empty", what: "invents", says: "an empty page brought", subject: || fault("invents") },
+    Broken { law: "empty", what: "endless", says: "does not move", subject: || fault("endless") },
+    Broken { law: "idle", what: "stops_early", says: "never asks for", subject: || fault("stops early") },
+    Broken { law: "idle", what: "asked_by_nobody", says: "a page too much", subject: idle },
+    Broken {
+        law: "signed",
+        what: "unsigned",
+        says: "no host wants a credential",
+        subject: || fault("unsigned"),
+    },
+    Broken { law: "patience", what: "hasty", says: "the vendor has failed", subject: || fault("hasty") },
+    Broken {
+        law: "patience",
+        what: "gives_up",
+        says: "rows instead of",
+        subject: || fault("gives up hastily"),
+    },
+    Broken { law: "refusals", what: "swallows", says: "a 403 to", subject: || fault("swallows") },
+    Broken { law: "refusals", what: "lenient", says: "a 401 to", subject: || fault("lenient") },
+    Broken { law: "leaves", what: "gives_up", says: "is no error", subject: || fault("gives up") },
+    Broken { law: "proof", what: "closed", says: "has no secret", subject: || fault("closed") },
     Broken {
         law: "proof",
         what: "signs_nothing_of_the_body",
+        says: "one changed at byte",
         subject: || signed(&[Part::Text("hello")], toy::SIGNATURE.stamp),
     },
     Broken {
         law: "proof",
         what: "the_time_is_not_signed",
+        says: "with the time of another",
         subject: || signed(&[Part::Body], toy::SIGNATURE.stamp),
     },
     Broken {
         law: "proof",
         what: "never_stale",
+        says: "a stale one is taken",
         subject: || {
             signed(
                 toy::SIGNATURE.over,
@@ -143,18 +207,25 @@ const BROKEN: &[Broken] = &[
     Broken {
         law: "mapping",
         what: "another_call",
+        says: "instead of",
         subject: || edit("person_joined.calls.json", "\"team\"", "\"free\""),
     },
-    Broken { law: "mapping", what: "nobody", subject: nobody },
+    Broken { law: "mapping", what: "nobody", says: "has not anybody", subject: nobody },
     Broken {
         law: "mapping",
         what: "a_rejected_item",
+        says: "rejected",
         subject: || edit("person_joined.json", "person.joined\"", "person.joined\",\"type\":7,\"x\":\""),
     },
-    Broken { law: "twice", what: "counts", subject: || fault("counts") },
-    Broken { law: "whole", what: "loses", subject: || fault("loses") },
-    Broken { law: "whole", what: "loses_one_of_two", subject: || fault("loses half") },
-    Broken { law: "rubbish", what: "panics", subject: || fault("panics") },
+    Broken { law: "twice", what: "counts", says: "messageId is", subject: || fault("counts") },
+    Broken { law: "whole", what: "loses", says: "is there 0 times", subject: || fault("loses") },
+    Broken {
+        law: "whole",
+        what: "loses_one_of_two",
+        says: "is there 1 times",
+        subject: || fault("loses half"),
+    },
+    Broken { law: "rubbish", what: "panics", says: "panics", subject: || fault("panics") },
 ];
 
 /// The broken sources as tests.
@@ -184,14 +255,17 @@ pub fn trials() -> Vec<Trial> {
 
 impl Broken {
     fn trial(&self) -> Trial {
-        let (law, make) = (self.law, self.subject);
+        let Self { law, says, subject: make, .. } = *self;
         Trial::test(format!("broken::{law}::{}", self.what), move || {
             let subject = subject(make()).map_err(Failed::from)?;
             let tried: Vec<_> = cases(&subject).into_iter().filter(|case| case.law.name == law).collect();
-            for case in &tried { if let Err(why) = case.holds(&subject) { eprintln!("WHY {law} {} : {}", case.name(), why.chars().take(250).collect::<String>().replace('\n', " / ")); } }
-            match tried.iter().any(|case| case.holds(&subject).is_err()) {
+            let found: Vec<String> = tried.iter().filter_map(|case| case.holds(&subject).err()).collect();
+            match found.iter().any(|why| why.contains(says)) {
                 true => Ok(()),
-                false => Err(Failed::from(format!("{} cases of {law} hold for it", tried.len()))),
+                false => Err(Failed::from(format!(
+                    "{} cases of {law}; none says {says:?}: {found:#?}",
+                    tried.len()
+                ))),
             }
         })
     }

@@ -31,6 +31,7 @@ fn main() {
             Err(why) => trials.push(Trial::test(format!("{name}::fixtures"), move || Err(Failed::from(why)))),
         }
     }
+    trials.push(Trial::test("registry::names", || laws::registry().map_err(Failed::from)));
     trials.extend(broken::trials());
     trials.extend(scaffold::trials());
     libtest_mimic::run(&arguments, trials).exit();

@@ -133,7 +133,7 @@ impl ObjectSource for Toy {
     }
 
     async fn page(&self, pull: Pull<'_>) -> Result<Page> {
-        if self.fault == "remembers" {
+        if self.fault == "remembers" && pull.collection.name == "people" {
             return self.remembered(pull).await;
         }
         let mut page = match rest::page(pull).await {
@@ -177,7 +177,7 @@ impl Toy {
         let read = Read { page: place, ..pull.read.clone() };
         let mut page = rest::page(Pull { read: &read, ..pull }).await?;
         self.pages.store(if page.more { count + 1 } else { 0 }, Ordering::Relaxed);
-        page.cursor = json!(count);
+        page.cursor = json!({ "after": pull.read.page });
         Ok(page)
     }
 }

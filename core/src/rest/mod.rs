@@ -6,6 +6,7 @@ mod ask;
 mod follow;
 mod piece;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,8 +19,8 @@ use crate::{
     error::{Error, Kind, Result},
     format,
     http::Answer,
-    object::{Change, Collection, Deletes, Op, Page, Pull, Version},
-    record::Record,
+    object::{Change, Collection, Deletes, Format, Op, Page, Pull, Version},
+    record::{Raw, Record},
 };
 
 /// Reads one page as the collection says. A long answer is several pages.
@@ -126,11 +127,22 @@ pub fn read(pull: &Pull<'_>, mark: Option<&Mark>, answer: &Answer) -> Result<(Ve
     let path = collection.records.replace("{name}", collection.name);
     let records = format::records(&collection.format, &answer.body, &path)
         .map_err(|error| Error::unexpected(format!("the answer cannot be read: {}", error.message())))?;
+    if records.is_empty() && collection.format == Format::Json {
+        is_list(&answer.body, &path)?;
+    }
     let answer = Answer { body: format::document(&collection.format, &answer.body)?, ..answer.clone() };
     let public = |url: &str| pull.client.without_secrets(collection.endpoint.host, url);
     let count = records.len() as u64;
     let next = follow::next(&collection.pages, mark, &answer, count, records.last(), &public)?;
     Ok((records, next))
+}
+
+/// Whether a document without records has the place for them: what has another shape is no empty list.
+fn is_list(body: &Bytes, path: &str) -> Result<()> {
+    if path.contains('*') || Raw::parse(body)?.find(path)?.is_some() || path.is_empty() {
+        return Ok(());
+    }
+    Err(Error::unexpected(format!("the answer has no {path}: it is no list of this collection")))
 }
 
 /// What one record means: an upsert, and a deletion where the record says so.

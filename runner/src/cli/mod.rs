@@ -140,7 +140,7 @@ pub fn main() -> ExitCode {
 
 /// Logs go to standard error; `RUST_LOG` chooses which.
 fn logs(service: bool) {
-    let default = if service { "info" } else { "warn" };
+    let default = if service { "info,rusqlite_migration=warn" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     // A second subscriber (in tests) keeps the first.

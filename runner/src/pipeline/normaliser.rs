@@ -108,6 +108,7 @@ impl Normaliser {
         let (inbox, calls) = (entry.inbox, entry.calls);
         self.books.commit(entry).await?;
         self.inbox.pin("normaliser", inbox);
+        self.inbox.release(inbox - 1).await?;
         self.eligible.send_replace(calls);
         Ok(())
     }

@@ -115,7 +115,12 @@ async fn take(
         stored.verified = format!("refused: {}", error.message());
         receiver.counts.quarantined.fetch_add(1, Ordering::Relaxed);
         // Kept apart so that a wrong secret costs nothing; if that place is full, the refusal still stands.
-        if let Err(full) = receiver.quarantine.put(stored.encode().into()).await {
+        let kept = match receiver.quarantine.put(stored.encode().into()).await {
+            // Beyond its own cap the oldest make room.
+            Ok(seq) => receiver.quarantine.release(seq).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(full) = kept {
             tracing::warn!(source, %full, "a refused delivery could not be kept in quarantine");
         }
         tracing::warn!(source, surface = surface.path, %error, "a delivery was refused");

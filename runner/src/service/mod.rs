@@ -37,6 +37,8 @@ mod run;
 
 pub use lock::Lock;
 
+/// Calls that are kept once they are loaded, in bytes: they can be made again from the inbox.
+const CALLS: u64 = 256 << 20;
 /// Refused deliveries that are kept, in bytes: never the inbox's space.
 const QUARANTINE: u64 = 64 << 20;
 
@@ -242,11 +244,15 @@ impl Service {
     pub async fn events(&self) -> Result<Events> {
         let folder = &self.config.data_dir;
         let files = Arc::new(DiskFiles);
-        let inbox = Arc::new(Log::open(files.clone(), folder.join("inbox"), LogOptions::default()).await?);
-        let calls = Arc::new(Log::open(files.clone(), folder.join("calls"), LogOptions::default()).await?);
-        let keep = Keep { bytes: QUARANTINE, ..Keep::default() };
-        let quarantine = LogOptions { segment: QUARANTINE / 8, keep, ..LogOptions::default() };
-        let quarantine = Arc::new(Log::open(files, folder.join("quarantine"), quarantine).await?);
+        let open = async |name: &str, keep: Keep, segment: u64| {
+            let options = LogOptions { keep, segment, ..LogOptions::default() };
+            Log::open(files.clone(), folder.join(name), options).await.map(Arc::new)
+        };
+        let receive = &self.config.receive;
+        let segment = LogOptions::default().segment;
+        let inbox = open("inbox", Keep { bytes: receive.keep_bytes, age: receive.kept()? }, segment).await?;
+        let calls = open("calls", Keep { bytes: CALLS, ..Keep::default() }, segment).await?;
+        let quarantine = open("quarantine", Keep { bytes: QUARANTINE, ..Keep::default() }, QUARANTINE / 8).await?;
         let books = Books::open(&folder.join("books.db"))?;
         let receiver = Arc::new(Receiver::new(inbox.clone(), quarantine, self.config.receive.clone()));
         let limits = crate::pipeline::Limits {

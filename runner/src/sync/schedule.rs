@@ -157,7 +157,7 @@ fn weekdays(field: &str) -> Option<String> {
 }
 
 /// `90s`, `5m`, `3h`, `1d`, `1h 30m`.
-fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
     let total = SignedDuration::try_from(span).or_else(|_| {
         let days = span.get_days() + span.get_weeks() * 7;

@@ -1,9 +1,12 @@
 //! What a connector declares: its settings, its names.
 
+use std::path::Path;
+
 use headwater::warehouse::{
     name::MAX_IDENTIFIER,
     table::{Layout, TableSpec},
 };
+use headwater_connectors::ALL;
 use headwater_core::{
     cursor::{Since, Windows},
     object::{Collection, Deletes, From},
@@ -285,6 +288,32 @@ fn call_type(call: &CallType, wrong: &mut Vec<String>) {
             wrong.push(format!("{:?}: {property:?} is no property", call.name));
         }
     }
+}
+
+/// The registry is in alphabetical order; every connector has a module of its name, and every folder of fixtures a
+/// connector.
+pub fn registry() -> Verdict {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    if !ALL.is_sorted_by(|one, next| one.name < next.name) {
+        wrong.push("the registry is not in alphabetical order".to_owned());
+    }
+    for connector in ALL {
+        let module = connector.name.replace('-', "_");
+        let modules = here.join("../connectors/src");
+        if !modules.join(format!("{module}.rs")).is_file() && !modules.join(&module).join("mod.rs").is_file()
+        {
+            wrong.push(format!("{} has no module {module}", connector.name));
+        }
+    }
+    for folder in std::fs::read_dir(here.join("../fixtures")).map_err(|error| error.to_string())? {
+        let folder = folder.map_err(|error| error.to_string())?;
+        let name = folder.file_name().to_string_lossy().into_owned();
+        if folder.path().is_dir() && !ALL.iter().any(|connector| connector.name == name) {
+            wrong.push(format!("fixtures/{name} belongs to no connector"));
+        }
+    }
+    verdict(wrong)
 }
 
 fn is_snake(name: &str) -> bool {

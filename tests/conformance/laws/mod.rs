@@ -59,6 +59,8 @@ pub const LAWS: &[Law] = &[
     Law { name: "rubbish", holds: Holds::Delivery(rubbish::rubbish) },
 ];
 
+pub use declared::registry;
+
 /// Waits for what a law does with a stand-in.
 fn wait<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -7,7 +7,7 @@ use headwater::sync::Ending;
 use headwater_core::{
     auth::Auth,
     cursor::Pages,
-    http::{Api, Client},
+    http::{Api, Client, Options},
     object::Account,
 };
 
@@ -73,8 +73,8 @@ pub fn patience(subject: &Subject, root: &str) -> Verdict {
 }
 
 /// Options that notice soon when no answer comes.
-fn impatient(replay: &Replay) -> headwater_core::http::Options {
-    headwater_core::http::Options { attempt_timeout: Duration::from_millis(400), ..reading::options(replay) }
+fn impatient(replay: &Replay) -> Options {
+    Options { attempt_timeout: Duration::from_millis(400), ..reading::options(replay) }
 }
 
 /// `check` tells the account of `config.json`, and the catalog is read, also if each answer comes only after a failure;
@@ -96,7 +96,7 @@ pub fn check(subject: &Subject) -> Verdict {
                 None => Box::new(|_| None),
             };
             let replay = Replay::failing(exchanges, plan).await?;
-            if let Err(why) = checked(subject, &replay).await {
+            if let Err(why) = checked(subject, impatient(&replay)).await {
                 wrong.push(format!("{name}: {why}{}", strangers(&replay)));
             }
             if is_calm {
@@ -112,7 +112,7 @@ pub fn check(subject: &Subject) -> Verdict {
         }
         let plan: Plan = Box::new(|_| Some(Fault::Status(401, Vec::new())));
         let replay = Replay::failing(subject.fixtures.common(), plan).await?;
-        match checked(subject, &replay).await {
+        match checked(subject, impatient(&replay)).await {
             Err(why) if why.contains("(auth)") => {}
             Err(why) => wrong.push(format!("401 comes out as {why}")),
             Ok(()) => wrong.push("401 comes out as success".into()),
@@ -121,7 +121,7 @@ pub fn check(subject: &Subject) -> Verdict {
     })
 }
 
-async fn checked(subject: &Subject, replay: &Replay) -> Verdict {
+async fn checked(subject: &Subject, options: Options) -> Verdict {
     let config = &subject.fixtures.config;
     let objects = subject.connector.objects.ok_or("it has no objects")?;
     let source = (objects.open)(config.settings.clone()).map_err(told)?;
@@ -129,7 +129,7 @@ async fn checked(subject: &Subject, replay: &Replay) -> Verdict {
     let client = |account: &Account| -> Result<Client, String> {
         let mut api = source.api(account).map_err(told)?;
         api.hosts.iter_mut().flat_map(|host| &mut host.limits).for_each(reading::unbound);
-        Client::new(api, impatient(replay)).map_err(told)
+        Client::new(api, options.clone()).map_err(told)
     };
     let first = client(&Account::default())?;
     let account = source.check(&first).await.map_err(told)?;
@@ -271,7 +271,7 @@ pub fn refusals(subject: &Subject, root: &str) -> Verdict {
 /// How often each exchange answers before the read begins.
 async fn opening(subject: &Subject, root: &str) -> Result<Vec<u32>, String> {
     let replay = Replay::start(reading::exchanges(subject, root)).await?;
-    checked(subject, &replay).await?;
+    checked(subject, reading::options(&replay)).await?;
     Ok(replay
         .answered()
         .iter()
