@@ -248,7 +248,7 @@ async fn what_hangs_on_children_is_read_too() {
 async fn children_chosen_later_are_read_under_parents_that_do_not_change() {
     let mut world = World::new(vec![ORDERS, TAGS, EVENTS], vec![]).await;
     world.job.collections = vec!["orders".into()];
-    world.vendor.put("orders", [tagged("a", 600, &["x"])]);
+    world.vendor.put("orders", [tagged("a", 600, &["x"]), tagged("newest", 500, &[])]);
     world.vendor.put("orders/a/events", few(&["e1"]));
     world.success().await;
     world.job.collections.clear();

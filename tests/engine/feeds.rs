@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use headwater_core::object::{Collection, Deletes, Feed, From};
+use headwater_core::{
+    object::{Change, Collection, Deletes, Feed, From, Version},
+    record::Record,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
     pretend::{FEED, LIST, changed},
+    touches::push,
     vendor::Reply,
     world::{World, ago, names, outcome, row, some},
 };
@@ -210,14 +214,23 @@ async fn a_feed_that_is_the_only_past_begins_again_for_what_is_chosen_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_does_not_take_rows_out_of_their_lists_pass() {
-    // The list, newest state unknown to it, meets a row that the feed has told newer things of before: it is not gone.
+    // A webhook has told newer things of a row than the list and the feed, which both meet it: it is not gone.
     let users = Collection { since: None, deletes: Deletes::Unseen, version: Some("updated_at"), ..USERS };
     let world = World::new(vec![users], vec![Feed { fills: &["users"], ..events(Some(30))[0] }]).await;
     world.vendor.put("users", some(10, 600));
-    tell(&world, event("upsert", row("r005", ago(60)), ago(30)));
-    for _ in 0..3 {
-        world.success().await;
+    world.success().await;
+    let record = Record::new(&row("r000", ago(1))).expect("a record");
+    let change = Change::upsert("users", record).version(Some(Version::at(ago(1))));
+    push(&*world.schema().await, &users, "webhook", change).await;
+    tell(&world, event("upsert", row("r000", ago(60)), ago(30)));
+    // The feed comes once the list has met the row, and before its end.
+    world.vendor.hook(|ask, state| {
+        state.delay = Duration::from_millis(if ask.path == "users" { 60 } else { 150 });
+        None
+    });
+    for _ in 0..2 {
         tokio::time::sleep(Duration::from_millis(20)).await;
+        world.success().await;
         assert_eq!(world.ids("users"), names(10));
     }
 }

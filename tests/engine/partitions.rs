@@ -119,3 +119,16 @@ async fn each_has_its_own_durable_position() {
         .hook(|ask, _| (ask.path == "check").then(|| Reply::ok(json!({ "id": "acct", "title": "" }))));
     world.success().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_credentials_in_one_stop_the_others() {
+    let world = world(ADS).await;
+    world.vendor.put("p2/ads", (0..60).map(|n| row(&format!("x{n}"), ago(600))));
+    world.vendor.hook(|ask, state| {
+        state.delay = Duration::from_millis(30);
+        (ask.path == "p1/ads" && ask.query.contains_key("page")).then(|| Reply::status(401))
+    });
+    let report = world.sync().await;
+    assert_eq!((report.ending.name(), report.kind), ("failure", Some("auth")), "{report:#?}");
+    assert!(world.vendor.asked("p2/ads").len() < 8);
+}

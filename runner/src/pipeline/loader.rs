@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use headwater_connectors as connectors;
@@ -30,6 +30,9 @@ use crate::{
 
 /// Bytes of calls that are loaded at once.
 const BATCH: usize = 8 << 20;
+/// How long a schema that cannot be loaded is left aside, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The key of a schema's position in its `_headwater_progress`.
 pub const POSITION: &str = "calls";
 
@@ -57,6 +60,12 @@ pub struct Loader {
     /// Hears of sources that have rows to be fetched again.
     touched: mpsc::UnboundedSender<String>,
     schemas: HashMap<String, (Arc<dyn Schema>, Position)>,
+    /// The last frame that has been read, where that is beyond what every schema has.
+    ahead: u64,
+    /// Schemas that cannot be loaded right now, and when to try again: they hold back no other.
+    stuck: BTreeSet<String>,
+    retry: Instant,
+    pause: Duration,
 }
 
 impl Loader {
@@ -68,7 +77,18 @@ impl Loader {
         connectors: HashMap<String, &'static str>,
         touched: mpsc::UnboundedSender<String>,
     ) -> Self {
-        Self { calls, books, warehouse, connectors, touched, schemas: HashMap::new() }
+        Self {
+            calls,
+            books,
+            warehouse,
+            connectors,
+            touched,
+            schemas: HashMap::new(),
+            ahead: 0,
+            stuck: BTreeSet::new(),
+            retry: Instant::now(),
+            pause: FIRST_PAUSE,
+        }
     }
 
     /// Works until told to stop, and then until everything eligible is loaded. A warehouse that is away is waited for.
@@ -97,8 +117,15 @@ impl Loader {
 
     /// Loads what is there. False once it is time to stop and nothing is left.
     async fn step(&mut self, eligible: &mut watch::Receiver<u64>, stop: &mut watch::Receiver<bool>) -> Result<bool> {
-        let next = self.books.position("loaded").await? + 1;
-        self.calls.pin("warehouse", next);
+        let loaded = self.books.position("loaded").await?;
+        self.calls.pin("warehouse", loaded + 1);
+        if !self.stuck.is_empty() && self.retry <= Instant::now() {
+            // From what everybody has; those that are further skip what they have.
+            self.stuck.clear();
+            self.schemas.clear();
+            self.ahead = loaded;
+        }
+        let next = self.ahead.max(loaded) + 1;
         let end = *eligible.borrow_and_update();
         if end < next {
             if *stop.borrow() {
@@ -107,6 +134,7 @@ impl Loader {
             tokio::select! {
                 _ = eligible.changed() => {}
                 _ = stop.changed() => {}
+                () = tokio::time::sleep_until(self.retry.into()), if !self.stuck.is_empty() => {}
             }
             return Ok(true);
         }
@@ -117,8 +145,12 @@ impl Loader {
             tracing::error!(frames = batch.damaged + batch.expired, "calls were lost from the calls log before they were loaded");
         }
         self.load(batch.frames, last).await?;
-        self.books.set_position("loaded", last).await?;
-        self.calls.release(last).await?;
+        self.ahead = last;
+        if self.stuck.is_empty() {
+            self.pause = FIRST_PAUSE;
+            self.books.set_position("loaded", last).await?;
+            self.calls.release(last).await?;
+        }
         Ok(true)
     }
 
@@ -133,8 +165,16 @@ impl Loader {
                     continue;
                 }
             };
-            if frame.seq <= self.open(&address.schema).await?.1.seq {
+            if self.stuck.contains(&address.schema) {
                 continue;
+            }
+            match self.open(&address.schema).await {
+                Ok((_, position)) if frame.seq <= position.seq => continue,
+                Ok(_) => {}
+                Err(error) => {
+                    self.wait_for(&address.schema, &error);
+                    continue;
+                }
             }
             let pending = loads.entry(address.schema.clone()).or_default();
             match &address.collection {
@@ -156,9 +196,21 @@ impl Loader {
             }
         }
         for (schema, pending) in loads {
-            self.commit(&schema, pending, last).await?;
+            if let Err(error) = self.commit(&schema, pending, last).await {
+                self.wait_for(&schema, &error);
+            }
         }
         Ok(())
+    }
+
+    /// Leaves a schema aside until later: its calls stay in the log.
+    fn wait_for(&mut self, schema: &str, error: &Error) {
+        tracing::error!(schema, %error, "calls cannot be loaded; trying again in {} s", self.pause.as_secs());
+        if self.stuck.is_empty() {
+            self.retry = Instant::now() + self.pause;
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+        self.stuck.insert(schema.to_owned());
     }
 
     fn change(

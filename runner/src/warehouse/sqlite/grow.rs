@@ -338,9 +338,9 @@ fn rewrite(db: &Connection, table: &str, column: &str, from: Type, to: Type) -> 
 /// SQLite itself writes a float with fifteen digits, which is not always enough.
 fn rewrite_reals(db: &Connection, table: &str, column: &str) -> Result<(), Trouble> {
     let mut next = db.prepare(&format!(
-        "SELECT rowid, {column} FROM {table} WHERE rowid > ?1 AND typeof({column}) = 'real' ORDER BY rowid LIMIT 1000"
+        "SELECT _rowid_, {column} FROM {table} WHERE _rowid_ > ?1 AND typeof({column}) = 'real' ORDER BY _rowid_ LIMIT 1000"
     ))?;
-    let mut update = db.prepare(&format!("UPDATE {table} SET {column} = ?2 WHERE rowid = ?1"))?;
+    let mut update = db.prepare(&format!("UPDATE {table} SET {column} = ?2 WHERE _rowid_ = ?1"))?;
     let mut last = i64::MIN;
     loop {
         let page: Vec<(i64, f64)> =

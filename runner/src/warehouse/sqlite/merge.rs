@@ -146,7 +146,7 @@ impl<'a> Merge<'a> {
             Layout::Call | Layout::Event => "NULL, 0, _headwater_delivery",
         };
         let find = db.prepare_cached(&format!(
-            "SELECT rowid, {state} FROM {target} WHERE {}",
+            "SELECT _rowid_, {state} FROM {target} WHERE {}",
             matched.join(" AND ")
         ))?;
 
@@ -181,7 +181,7 @@ impl<'a> Merge<'a> {
         sets.extend(others.map(|place| format!("{} = NULL", name(place))));
         sets.extend(own("?"));
         let update =
-            db.prepare_cached(&format!("UPDATE {target} SET {} WHERE rowid = ?{rowid}", sets.join(", ")))?;
+            db.prepare_cached(&format!("UPDATE {target} SET {} WHERE _rowid_ = ?{rowid}", sets.join(", ")))?;
 
         let patch = match batch.rows().iter().any(|row| row.op == Op::Patch) {
             true => {
@@ -196,7 +196,7 @@ impl<'a> Merge<'a> {
                     "iif(? IS NULL, _headwater_extra, json_patch(coalesce(_headwater_extra, '{}'), ?))",
                 ));
                 Some(db.prepare_cached(&format!(
-                    "UPDATE {target} SET {} WHERE rowid = ?{rowid}",
+                    "UPDATE {target} SET {} WHERE _rowid_ = ?{rowid}",
                     sets.join(", ")
                 ))?)
             }
@@ -205,13 +205,13 @@ impl<'a> Merge<'a> {
         let delete = match layout == Layout::Object && batch.rows().iter().any(|row| row.op == Op::Delete) {
             true => Some(db.prepare_cached(&format!(
                 "UPDATE {target} SET is_deleted = 1, received_at = ?2, uuid_ts = ?3, _headwater_version = ?4,
-                 _headwater_pass = coalesce(?5, _headwater_pass), _headwater_load = ?6 WHERE rowid = ?1"
+                 _headwater_pass = coalesce(?5, _headwater_pass), _headwater_load = ?6 WHERE _rowid_ = ?1"
             ))?),
             false => None,
         };
         let seen = match layout == Layout::Object && batch.rows().iter().any(|row| row.meta.pass.is_some()) {
             true => Some(
-                db.prepare_cached(&format!("UPDATE {target} SET _headwater_pass = ?2 WHERE rowid = ?1"))?,
+                db.prepare_cached(&format!("UPDATE {target} SET _headwater_pass = ?2 WHERE _rowid_ = ?1"))?,
             ),
             false => None,
         };

@@ -218,7 +218,8 @@ impl Flattener {
         node.extra = name.starts_with(name::OWN)
             || is_system(spec.layout, &node.words)
             || outside
-                && (node.words.starts_with("context_")
+                && (node.words == "context"
+                    || node.words.starts_with("context_")
                     || spec.fields.iter().any(|field| field.name == node.words));
         Some(member)
     }

@@ -126,9 +126,11 @@ impl Shape {
             "" => words,
             prefix => format!("{prefix}_{words}"),
         };
+        // A name with a dot in it is one step: `a.b` and the `b` of `a` are two members.
+        let step = name.replace('\\', r"\\").replace('.', r"\.");
         let path = match above.path.as_str() {
-            "" => name.to_owned(),
-            path => format!("{path}.{name}"),
+            "" => step,
+            path => format!("{path}.{step}"),
         };
         let node = Node { words, path, level: above.level + 1, ..Node::default() };
         let place = self.nodes.len();
