@@ -12,7 +12,6 @@ mod calls;
 
 use headwater_core::{event::title_case, prelude::*, time::parse_time};
 
-
 /// The registry's line.
 pub const CONNECTOR: Connector = Connector::new(
     "klaviyo",

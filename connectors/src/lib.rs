@@ -13,7 +13,7 @@
 
 #![deny(dead_code)]
 
-use headwater_core::{connector::Connector};
+use headwater_core::connector::Connector;
 
 mod braze;
 mod klaviyo;

@@ -147,7 +147,8 @@ fn parse<S: DeserializeOwned>(settings: Value) -> Result<S> {
         let path = error.path().to_string();
         let what = error.into_inner().to_string();
         // serde names unknown and missing settings itself, and where they stand is then the whole.
-        let at = if path == "." || what.starts_with("unknown field") { String::new() } else { format!(".{path}") };
+        let at =
+            if path == "." || what.starts_with("unknown field") { String::new() } else { format!(".{path}") };
         Error::config(format!("settings{at}: {what}"))
     })
 }

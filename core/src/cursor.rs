@@ -17,7 +17,8 @@ pub struct Progress {
     /// The upper bound of the open reads: the pass's start less the vendor's lag. Fixed when a pass opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// The vendor's own durable position ([`Since::Cursor`]): where the next pass goes on.
+    /// The vendor's own durable position ([`Since::Cursor`]): where the next pass goes on. An object by partition id where
+    /// there are partitions.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub position: Value,
     /// The pass that is under way. It survives restarts: rows that it has loaded carry its id.
@@ -29,8 +30,8 @@ pub struct Progress {
     /// The whole pass before this one: where pages are counted, a row is gone only once two passes agree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Pass>,
-    /// Of a feed without a horizon: the collections it has served from its beginning. One that is chosen later has
-    /// missed the past, and makes the feed begin again.
+    /// What has been served from the beginning: a feed's collections, a list's children, partitions. One that is chosen
+    /// later has missed the past, and makes the reading begin again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filled: Vec<String>,
     /// What is left of that pass: one read for each partition and window that has not ended.

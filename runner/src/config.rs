@@ -201,9 +201,14 @@ impl Config {
     pub fn load(path: &Path, named: bool) -> Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
+                return Ok(Self::default());
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::config(format!("{} is not there; headwater init makes one", path.display())));
+                return Err(Error::config(format!(
+                    "{} is not there; headwater init makes one",
+                    path.display()
+                )));
             }
             Err(error) => return Err(Error::config(format!("{} cannot be read: {error}", path.display()))),
         };
@@ -213,7 +218,8 @@ impl Config {
 
     /// Reads the text of a file; `env` gives the values for `${NAME}`.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        let mut value: Value = toml::from_str(text).map_err(|error| Error::config(one_line(error.message(), text, error.span())))?;
+        let mut value: Value = toml::from_str(text)
+            .map_err(|error| Error::config(one_line(error.message(), text, error.span())))?;
         expand(&mut value, env, "")?;
         let sources = value.get_mut("source").map(Value::take).unwrap_or(Value::Array(Vec::new()));
         if let Some(object) = value.as_object_mut() {
@@ -224,7 +230,10 @@ impl Config {
             return Err(Error::config("source has to be written [[source]], one for each"));
         };
         for (place, source) in sources.into_iter().enumerate() {
-            let name = source.get("name").and_then(Value::as_str).map_or(format!("number {}", place + 1), str::to_owned);
+            let name = source
+                .get("name")
+                .and_then(Value::as_str)
+                .map_or(format!("number {}", place + 1), str::to_owned);
             let source = read(source).map_err(|error| Error::config(error).within("source", &name))?;
             config.source.push(source);
         }
@@ -244,13 +253,16 @@ impl Config {
         for source in &self.source {
             let events = source.calls_schema()?;
             if events != source.name && names.contains(events.as_str()) {
-                return Err(Error::config(format!("its calls would go to schema {events}, which is another source's"))
-                    .within("source", &source.name));
+                return Err(Error::config(format!(
+                    "its calls would go to schema {events}, which is another source's"
+                ))
+                .within("source", &source.name));
             }
         }
         self.receive.kept()?;
         if let Some(url) = &self.receive.public_url {
-            let url = url::Url::parse(url).map_err(|error| Error::config(format!("receive.public_url: {error}")))?;
+            let url = url::Url::parse(url)
+                .map_err(|error| Error::config(format!("receive.public_url: {error}")))?;
             if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
                 return Err(Error::config("receive.public_url has to be like https://hooks.example.com"));
             }
@@ -274,8 +286,9 @@ impl Config {
 impl Receive {
     /// How long received deliveries are kept.
     pub fn kept(&self) -> Result<Duration> {
-        duration(&self.keep)
-            .ok_or_else(|| Error::config(format!("receive.keep {:?} is no time: write it like 7d or 12h", self.keep)))
+        duration(&self.keep).ok_or_else(|| {
+            Error::config(format!("receive.keep {:?} is no time: write it like 7d or 12h", self.keep))
+        })
     }
 }
 
@@ -287,7 +300,10 @@ impl SourceSettings {
         connector.validate(&self.settings).map_err(|error| Error::config(nearest(error.message())))?;
         if let Some(schedule) = &self.schedule {
             if connector.objects.is_none() {
-                return Err(Error::config(format!("{} has no objects to sync: leave schedule out", connector.title)));
+                return Err(Error::config(format!(
+                    "{} has no objects to sync: leave schedule out",
+                    connector.title
+                )));
             }
             Schedule::parse(schedule, self.timezone.as_deref(), self.jitter.as_deref())?;
         }
@@ -295,7 +311,9 @@ impl SourceSettings {
         self.calls_schema()?;
         for field in self.hash.iter().chain(&self.drop) {
             if !["properties.", "traits.", "context."].iter().any(|start| field.starts_with(start)) {
-                return Err(Error::config(format!("{field:?} has to begin with properties., traits. or context.")));
+                return Err(Error::config(format!(
+                    "{field:?} has to begin with properties., traits. or context."
+                )));
             }
         }
         Ok(())
@@ -310,9 +328,9 @@ impl SourceSettings {
     pub fn start(&self) -> Result<Option<Timestamp>> {
         match &self.start_date {
             None => Ok(None),
-            Some(text) => headwater_core::time::parse_time(text)
-                .map(Some)
-                .ok_or_else(|| Error::config(format!("start_date {text:?} is no date: write it like 2024-01-01"))),
+            Some(text) => headwater_core::time::parse_time(text).map(Some).ok_or_else(|| {
+                Error::config(format!("start_date {text:?} is no date: write it like 2024-01-01"))
+            }),
         }
     }
 
@@ -367,10 +385,14 @@ fn expand_text(text: &str, env: &dyn Fn(&str) -> Option<String>, path: &str) -> 
             rest = after;
         } else if let Some((name, after)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) {
             let value = env(name);
-            out.push_str(&value.ok_or_else(|| Error::config(format!("{path}: the environment has no {name}")))?);
+            out.push_str(
+                &value.ok_or_else(|| Error::config(format!("{path}: the environment has no {name}")))?,
+            );
             rest = after;
         } else {
-            return Err(Error::config(format!("{path}: write $$ for a dollar sign, or ${{NAME}} for the environment's NAME")));
+            return Err(Error::config(format!(
+                "{path}: write $$ for a dollar sign, or ${{NAME}} for the environment's NAME"
+            )));
         }
     }
     out.push_str(rest);
@@ -382,7 +404,11 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let (path, message) = (error.path().to_string(), nearest(&error.inner().to_string()));
         // The message names what is unknown itself; so does the path, in the end.
-        let path = if message.contains("unknown key") { path.rsplit_once('.').map_or("", |(path, _)| path) } else { path.as_str() };
+        let path = if message.contains("unknown key") {
+            path.rsplit_once('.').map_or("", |(path, _)| path)
+        } else {
+            path.as_str()
+        };
         if matches!(path, "" | ".") { message } else { format!("{path}: {message}") }
     })
 }
@@ -392,7 +418,9 @@ pub fn nearest(message: &str) -> String {
     let message = message.split(" at line ").next().unwrap_or(message);
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.split_first() {
-        Some((unknown, known)) if message.contains("unknown field") || message.contains("unknown variant") => {
+        Some((unknown, known))
+            if message.contains("unknown field") || message.contains("unknown variant") =>
+        {
             let kind = if message.contains("unknown variant") { "value" } else { "key" };
             let (before, _) = message.split_once("unknown ").unwrap_or(("", ""));
             match closest(unknown, known.iter().copied()) {
@@ -417,7 +445,9 @@ pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
 fn one_line(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String {
     let message = message.lines().collect::<Vec<_>>().join(" ");
     match span {
-        Some(span) => format!("line {}: {message}", text[..span.start.min(text.len())].matches('\n').count() + 1),
+        Some(span) => {
+            format!("line {}: {message}", text[..span.start.min(text.len())].matches('\n').count() + 1)
+        }
         None => message,
     }
 }
@@ -480,7 +510,8 @@ mod tests {
 
     #[test]
     fn dollars_are_expanded_in_values_only() {
-        let config = parse("[[source]]\nname='a'\nconnector='segment'\nlabels={ '$x' = '$$${KEY}$$' }").unwrap();
+        let config =
+            parse("[[source]]\nname='a'\nconnector='segment'\nlabels={ '$x' = '$$${KEY}$$' }").unwrap();
         assert_eq!(config.source[0].labels["$x"], "$sk_test_1$");
     }
 }

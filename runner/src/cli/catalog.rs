@@ -25,7 +25,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<End> {
     match (&args.name, args.json) {
-        (None, true) => say(&json!({ "connectors": connectors::ALL.iter().map(connector).collect::<Vec<_>>() }).to_string())?,
+        (None, true) => {
+            say(&json!({ "connectors": connectors::ALL.iter().map(connector).collect::<Vec<_>>() })
+                .to_string())?
+        }
         (Some(name), true) => say(&json!({ "connectors": [connector(find(name)?)] }).to_string())?,
         (None, false) => list()?,
         (Some(name), false) => show(find(name)?)?,
@@ -104,8 +107,11 @@ fn call(call: &CallType) -> Value {
 
 /// One collection, as `catalog --json` has it.
 pub fn collection(collection: &Collection) -> Value {
-    let columns: Vec<Value> =
-        collection.fields().flatten().map(|field| json!({ "name": field.name, "type": field.kind.name() })).collect();
+    let columns: Vec<Value> = collection
+        .fields()
+        .flatten()
+        .map(|field| json!({ "name": field.name, "type": field.kind.name() }))
+        .collect();
     let retired: Map<String, Value> =
         collection.retired.iter().map(|(name, why)| ((*name).to_owned(), (*why).into())).collect();
     let incremental = collection.since.is_some() || matches!(collection.from, From::Feed(_) | From::Pushed);
@@ -140,7 +146,9 @@ fn list() -> Result<()> {
             ]
         })
         .collect();
-    table::lines(&["name", "app", "category", "collections", "calls"], &rows).iter().try_for_each(|line| say(line))
+    table::lines(&["name", "app", "category", "collections", "calls"], &rows)
+        .iter()
+        .try_for_each(|line| say(line))
 }
 
 fn show(found: &Connector) -> Result<()> {
@@ -152,7 +160,8 @@ fn show(found: &Connector) -> Result<()> {
         let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
         say("\nsettings")?;
         for (name, setting) in &settings {
-            let about = setting.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+            let about =
+                setting.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
             let must = if required.iter().any(|required| required == name) { ", required" } else { "" };
             say(&format!("  {name}{must}: {about}"))?;
         }
@@ -162,7 +171,11 @@ fn show(found: &Connector) -> Result<()> {
         for collection in objects.collections {
             let about = match collection.gone {
                 Some(why) => format!("gone: {why}"),
-                None => format!("key {}; {} columns documented", collection.key.join(", "), collection.fields().count()),
+                None => format!(
+                    "key {}; {} columns documented",
+                    collection.key.join(", "),
+                    collection.fields().count()
+                ),
             };
             say(&format!("  {}: {about}", collection.name))?;
         }

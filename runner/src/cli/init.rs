@@ -58,7 +58,17 @@ mod tests {
     #[test]
     fn the_beginning_is_valid() {
         assert_eq!(Config::parse(BEGINNING, &|_| None).unwrap().source.len(), 1);
-        let all = BEGINNING.replace("# [[", "[[").replace("\n# ", "\n").replace("Your own", "#").replace("An app's", "#");
-        assert_eq!(Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &|_| Some("k".into())).unwrap().source.len(), 2);
+        let all = BEGINNING
+            .replace("# [[", "[[")
+            .replace("\n# ", "\n")
+            .replace("Your own", "#")
+            .replace("An app's", "#");
+        assert_eq!(
+            Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &|_| Some("k".into()))
+                .unwrap()
+                .source
+                .len(),
+            2
+        );
     }
 }

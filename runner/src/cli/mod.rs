@@ -95,7 +95,10 @@ pub fn main() -> ExitCode {
     logs(matches!(cli.command, Command::Run(_)));
     let globals = Globals {
         named: cli.config.is_some(),
-        flag: cli.config.clone().filter(|file| std::env::var_os("HEADWATER_CONFIG").is_none_or(|named| named != *file)),
+        flag: cli
+            .config
+            .clone()
+            .filter(|file| std::env::var_os("HEADWATER_CONFIG").is_none_or(|named| named != *file)),
         file: cli.config.unwrap_or_else(|| PathBuf::from("headwater.toml")),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -33,7 +33,10 @@ pub(super) fn run(args: Args) -> Result<End> {
     let module = name.replace('-', "_");
     let registry = args.checkout.join("connectors/src/lib.rs");
     let text = std::fs::read_to_string(&registry).map_err(|_| {
-        Error::config(format!("{} is no checkout of Headwater: run this in one, or name one with --checkout", args.checkout.display()))
+        Error::config(format!(
+            "{} is no checkout of Headwater: run this in one, or name one with --checkout",
+            args.checkout.display()
+        ))
     })?;
     let text = register(&text, &module)?;
     let title: String = name.split('-').map(capital).collect::<Vec<_>>().join(" ");
@@ -42,9 +45,14 @@ pub(super) fn run(args: Args) -> Result<End> {
     for (file, content) in files(name) {
         write(&fixtures.join(file), &content)?;
     }
-    std::fs::write(&registry, text).map_err(|error| Error::config(format!("{}: {error}", registry.display())))?;
-    say(&format!("wrote connectors/src/{module}.rs, fixtures/{name}/ and two lines of connectors/src/lib.rs"))?;
-    say(&format!("next: change them to what the vendor does, then cargo test -p headwater-tests --test conformance {name}"))?;
+    std::fs::write(&registry, text)
+        .map_err(|error| Error::config(format!("{}: {error}", registry.display())))?;
+    say(&format!(
+        "wrote connectors/src/{module}.rs, fixtures/{name}/ and two lines of connectors/src/lib.rs"
+    ))?;
+    say(&format!(
+        "next: change them to what the vendor does, then cargo test -p headwater-tests --test conformance {name}"
+    ))?;
     Ok(End::Done)
 }
 

@@ -64,7 +64,9 @@ pub(super) fn run(args: Args) -> Result<End> {
         .ok_or_else(|| Error::config(format!("{} has no surface {:?}", connector.name, args.path)))?;
     let settings = match &args.settings {
         None => example(&(connector.settings)().to_value()),
-        Some(text) => serde_json::from_str(text).map_err(|error| Error::config(format!("--settings: {error}")))?,
+        Some(text) => {
+            serde_json::from_str(text).map_err(|error| Error::config(format!("--settings: {error}")))?
+        }
     };
     let source = (events.open)(settings)?;
     let mapped = event::map_delivery(connector.name, &*source, surface, &delivery);
@@ -82,7 +84,11 @@ pub(super) fn run(args: Args) -> Result<End> {
     }
     match rejected.first() {
         Some(first) if rejected.len() == 1 => Err(Error::unexpected(first.to_string())),
-        Some(first) => Err(Error::unexpected(format!("{} of {} items rejected; the first: {first}", rejected.len(), rejected.len() + made))),
+        Some(first) => Err(Error::unexpected(format!(
+            "{} of {} items rejected; the first: {first}",
+            rejected.len(),
+            rejected.len() + made
+        ))),
         None => Ok(End::Done),
     }
 }
@@ -118,7 +124,9 @@ fn spec(connector: &'static headwater_core::connector::Connector, delivery: Deli
     for (index, fate) in normalise(&stored, &source, limits, 0).items {
         match fate {
             Fate::Eligible(call) => say(&call.to_json())?,
-            Fate::Rejected { reason, .. } if wrong.is_none() => wrong = Some(format!("item {index}: {reason}")),
+            Fate::Rejected { reason, .. } if wrong.is_none() => {
+                wrong = Some(format!("item {index}: {reason}"))
+            }
             _ => {}
         }
     }
@@ -137,7 +145,8 @@ fn delivery(args: &Args) -> Result<Delivery> {
         headers.append(name, HeaderValue::try_from(value.trim()).map_err(|_| wrong())?);
     }
     if let Some(kind) = &args.content_type {
-        let kind = HeaderValue::try_from(kind).map_err(|_| Error::config("--content-type is no header value"))?;
+        let kind =
+            HeaderValue::try_from(kind).map_err(|_| Error::config("--content-type is no header value"))?;
         headers.insert(header::CONTENT_TYPE, kind);
     }
     let mut body = Vec::new();

@@ -54,20 +54,23 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
     let connector = connectors::find(&args.connector).ok_or_else(|| unknown_connector(&args.connector))?;
     let flag = || globals.flag.as_ref()?.to_str().map(str::to_owned);
     let settings = args.settings.clone().or_else(flag).ok_or_else(|| {
-        Error::config(format!("--settings is missing: headwater catalog {} explains what {} needs", connector.name, connector.title))
+        Error::config(format!(
+            "--settings is missing: headwater catalog {} explains what {} needs",
+            connector.name, connector.title
+        ))
     })?;
     let text = match settings.trim_start().starts_with('{') {
         true => settings,
         false => read_file(Path::new(&settings), "--settings")?,
     };
-    let settings = serde_json::from_str(&text).map_err(|error| Error::config(format!("--settings is no JSON: {error}")))?;
+    let settings = serde_json::from_str(&text)
+        .map_err(|error| Error::config(format!("--settings is no JSON: {error}")))?;
     connector.validate(&settings).map_err(|error| Error::config(crate::config::nearest(error.message())))?;
     let start_date = match &args.start_date {
         None => None,
-        Some(text) => Some(
-            headwater_core::time::parse_time(text)
-                .ok_or_else(|| Error::config(format!("--start-date {text:?} is no date: write it like 2024-01-01")))?,
-        ),
+        Some(text) => Some(headwater_core::time::parse_time(text).ok_or_else(|| {
+            Error::config(format!("--start-date {text:?} is no date: write it like 2024-01-01"))
+        })?),
     };
     let progress = match &args.state {
         Some(file) if file.exists() => serde_json::from_str(&read_file(file, "--state")?)
@@ -117,7 +120,8 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
 }
 
 fn read_file(file: &Path, what: &str) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|error| Error::config(format!("{what} {}: {error}", file.display())))
+    std::fs::read_to_string(file)
+        .map_err(|error| Error::config(format!("{what} {}: {error}", file.display())))
 }
 
 /// A warehouse that prints: `{"collection","record"}` lines, then the `{"state"}` that covers them.

@@ -14,7 +14,8 @@ use crate::service::Service;
 pub(super) struct Args {}
 
 pub(super) async fn run(globals: &Globals, _: Args) -> Result<End> {
-    let listen = |kind| signal(kind).map_err(|error| Error::transient(format!("signals cannot be heard: {error}")));
+    let listen =
+        |kind| signal(kind).map_err(|error| Error::transient(format!("signals cannot be heard: {error}")));
     let mut hangup = listen(SignalKind::hangup())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;

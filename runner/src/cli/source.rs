@@ -130,7 +130,8 @@ pub(super) async fn sync(globals: &Globals, args: SyncArgs) -> Result<End> {
 pub(super) fn end(report: &Value) -> Result<End> {
     let source = report["source"].as_str().unwrap_or_default();
     let all = report["collections"].as_object();
-    let bad: Vec<&Value> = all.into_iter().flat_map(|all| all.values()).filter(|outcome| outcome["error"].is_string()).collect();
+    let bad: Vec<&Value> =
+        all.into_iter().flat_map(|all| all.values()).filter(|outcome| outcome["error"].is_string()).collect();
     let error = match (report["error"].as_str(), bad.first()) {
         (Some(error), _) => Error::new(kind(report), error),
         (None, None) => return Ok(if report["ending"] == "paused" { End::Partly } else { End::Done }),
@@ -179,7 +180,9 @@ pub(super) fn show(report: &Value) -> Result<()> {
             say(&format!("note on {name}: {notice}"))?;
         }
         if let Some(late) = outcome["overlap_new"].as_u64().filter(|late| *late > 0) {
-            say(&format!("note on {name}: {late} rows appeared later than the vendor's lists allow for; none was lost"))?;
+            say(&format!(
+                "note on {name}: {late} rows appeared later than the vendor's lists allow for; none was lost"
+            ))?;
         }
     }
     if let Some(until) = report["paused_until"].as_str() {
@@ -188,7 +191,11 @@ pub(super) fn show(report: &Value) -> Result<()> {
     if let Some(error) = report["error"].as_str() {
         say(&format!("error: {error}"))?;
     }
-    say(&format!("{}: {}", report["source"].as_str().unwrap_or_default(), report["ending"].as_str().unwrap_or_default()))
+    say(&format!(
+        "{}: {}",
+        report["source"].as_str().unwrap_or_default(),
+        report["ending"].as_str().unwrap_or_default()
+    ))
 }
 
 /// A progress bar for each collection that is being read; nothing where standard error is no terminal.
@@ -202,7 +209,8 @@ impl Bars {
     fn hear(&mut self, said: Say) {
         let Say::Page { collection, records, ended, error } = said else { return };
         let bar = self.by_name.entry(collection.clone()).or_insert_with(|| {
-            let style = ProgressStyle::with_template("{spinner} {prefix:28} {pos:>9} records  {per_sec:>14}  {msg}");
+            let style =
+                ProgressStyle::with_template("{spinner} {prefix:28} {pos:>9} records  {per_sec:>14}  {msg}");
             let bar = self.all.add(ProgressBar::no_length());
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.set_prefix(collection);
@@ -239,12 +247,14 @@ pub(super) async fn discover(globals: &Globals, args: DiscoverArgs) -> Result<En
         .flatten()
         .map(|collection| {
             let text = |name: &str| collection[name].as_str().unwrap_or_default().to_owned();
-            let key: Vec<&str> = collection["key"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let key: Vec<&str> =
+                collection["key"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             vec![
                 text("name"),
                 key.join(", "),
                 collection["columns"].as_array().map_or(0, Vec::len).to_string(),
-                if collection["incremental"].as_bool() == Some(true) { "incremental" } else { "full" }.to_owned(),
+                if collection["incremental"].as_bool() == Some(true) { "incremental" } else { "full" }
+                    .to_owned(),
                 text("gone"),
             ]
         })
@@ -268,7 +278,11 @@ pub(super) async fn sources(globals: &Globals, args: SourcesArgs) -> Result<End>
     for source in &all {
         let text = |name: &str| source[name].as_str().unwrap_or("–");
         let last = match source["last_run"].as_object() {
-            Some(run) => format!("{} at {}", run["ending"].as_str().unwrap_or_default(), run["ended"].as_str().unwrap_or_default()),
+            Some(run) => format!(
+                "{} at {}",
+                run["ending"].as_str().unwrap_or_default(),
+                run["ended"].as_str().unwrap_or_default()
+            ),
             None => "none yet".to_owned(),
         };
         say(&format!("{} ({})", text("name"), text("connector")))?;

@@ -104,10 +104,14 @@ pub struct Books(Arc<Mutex<Connection>>);
 impl Books {
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path) -> Result<Self> {
-        let named = |error: &dyn std::fmt::Display| Error::config(format!("the books in {}: {error}", file.display()));
+        let named = |error: &dyn std::fmt::Display| {
+            Error::config(format!("the books in {}: {error}", file.display()))
+        };
         let mut connection = Connection::open(file).map_err(|error| named(&error))?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;")
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;",
+            )
             .map_err(|error| named(&error))?;
         Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| named(&error))?;
         Ok(Self(Arc::new(Mutex::new(connection))))
@@ -118,16 +122,19 @@ impl Books {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let connection = self.0.clone();
-        tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())))
-            .await
-            .map_err(|error| Error::transient(format!("the books' work was ended: {error}")))?
-            .map_err(|error| Error::transient(format!("the books: {error}")))
+        tokio::task::spawn_blocking(move || {
+            work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        })
+        .await
+        .map_err(|error| Error::transient(format!("the books' work was ended: {error}")))?
+        .map_err(|error| Error::transient(format!("the books: {error}")))
     }
 
     /// A stored position; 0 before the first.
     pub async fn position(&self, name: &'static str) -> Result<u64> {
         self.with(move |db| {
-            db.query_row("SELECT seq FROM position WHERE name = ?", [name], |row| row.get::<_, i64>(0)).optional()
+            db.query_row("SELECT seq FROM position WHERE name = ?", [name], |row| row.get::<_, i64>(0))
+                .optional()
         })
         .await
         .map(|seq| seq.unwrap_or(0).unsigned_abs())
@@ -195,7 +202,10 @@ impl Books {
     pub async fn forget(&self) -> Result<usize> {
         self.with(|db| {
             let before = Timestamp::now().as_second().div_euclid(86_400) - DAYS;
-            db.execute("DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE day < ? LIMIT 50000)", [before])
+            db.execute(
+                "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE day < ? LIMIT 50000)",
+                [before],
+            )
         })
         .await
     }

@@ -23,7 +23,8 @@ impl Filter {
     /// The rule that blocks this call, if one does; otherwise its members are hashed and dropped in place.
     pub fn apply(&self, call: &mut Call) -> Option<&str> {
         let blocked = self.block.iter().find(|rule| {
-            rule.as_str() == call.kind.name() || (call.kind == CallKind::Track && call.name.as_ref() == Some(rule))
+            rule.as_str() == call.kind.name()
+                || (call.kind == CallKind::Track && call.name.as_ref() == Some(rule))
         });
         if let Some(rule) = blocked {
             return Some(rule);
@@ -90,7 +91,11 @@ mod tests {
         let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
         assert_eq!(Filter::new(&list(&["E"]), &[], &[]).apply(&mut call.clone()), Some("E"));
         assert_eq!(Filter::new(&list(&["track"]), &[], &[]).apply(&mut call.clone()), Some("track"));
-        let filter = Filter::new(&list(&["page"]), &list(&["properties.email", "traits.x"]), &list(&["properties.card.cvc", "context.ip"]));
+        let filter = Filter::new(
+            &list(&["page"]),
+            &list(&["properties.email", "traits.x"]),
+            &list(&["properties.card.cvc", "context.ip"]),
+        );
         let mut kept = call;
         assert_eq!(filter.apply(&mut kept), None);
         assert_eq!(kept.context.iter().count(), 0);

@@ -41,6 +41,9 @@ pub fn encode(address: &Address, json: &[u8]) -> Result<Bytes> {
 
 /// The address and the record of a frame's body.
 pub fn decode(body: &Bytes) -> Result<(Address, Record)> {
-    let end = body.iter().position(|byte| *byte == b'\n').ok_or_else(|| Error::unexpected("a frame without address"))?;
+    let end = body
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or_else(|| Error::unexpected("a frame without address"))?;
     Ok((serde_json::from_slice(&body[..end])?, Record::parse(&body.slice(end + 1..))?))
 }

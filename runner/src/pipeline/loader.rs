@@ -116,7 +116,11 @@ impl Loader {
     }
 
     /// Loads what is there. False once it is time to stop and nothing is left.
-    async fn step(&mut self, eligible: &mut watch::Receiver<u64>, stop: &mut watch::Receiver<bool>) -> Result<bool> {
+    async fn step(
+        &mut self,
+        eligible: &mut watch::Receiver<u64>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<bool> {
         let loaded = self.books.position("loaded").await?;
         self.calls.pin("warehouse", loaded + 1);
         if !self.stuck.is_empty() && self.retry <= Instant::now() {
@@ -142,7 +146,10 @@ impl Loader {
         batch.frames.retain(|frame| frame.seq <= end);
         let last = (batch.next - 1).min(end);
         if batch.damaged + batch.expired > 0 {
-            tracing::error!(frames = batch.damaged + batch.expired, "calls were lost from the calls log before they were loaded");
+            tracing::error!(
+                frames = batch.damaged + batch.expired,
+                "calls were lost from the calls log before they were loaded"
+            );
         }
         self.load(batch.frames, last).await?;
         self.ahead = last;
@@ -291,7 +298,11 @@ impl Loader {
         };
         let done = schema.commit(load).await.map_err(|error| error.within("schema", name))?;
         if done.rejected > 0 {
-            tracing::warn!(schema = name, rows = done.rejected, "the warehouse refused rows: see _headwater_rejects");
+            tracing::warn!(
+                schema = name,
+                rows = done.rejected,
+                "the warehouse refused rows: see _headwater_rejects"
+            );
         }
         self.schemas.insert(name.to_owned(), (schema, next));
         for source in pending.touched {
@@ -307,8 +318,9 @@ impl Loader {
             let stored = schema.progress().await?.remove(POSITION).unwrap_or(Value::Null);
             let position = match stored {
                 Value::Null => Position::default(),
-                stored => serde_json::from_value(stored)
-                    .map_err(|error| Error::unexpected(format!("schema {name}: its position is damaged: {error}")))?,
+                stored => serde_json::from_value(stored).map_err(|error| {
+                    Error::unexpected(format!("schema {name}: its position is damaged: {error}"))
+                })?,
             };
             self.schemas.insert(name.to_owned(), (schema, position));
         }

@@ -5,8 +5,7 @@
 //! position is cut when the program starts, and made again.
 
 use base64::{
-    Engine,
-    alphabet,
+    Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use headwater_core::{
@@ -58,12 +57,16 @@ mod tests {
     #[test]
     fn a_pixel_says_it_either_way() {
         let json = br#"{"writeKey":"k","event":"Email Opened?>"}"#;
-        for engine in [base64::engine::general_purpose::STANDARD, base64::engine::general_purpose::URL_SAFE_NO_PAD] {
+        for engine in
+            [base64::engine::general_purpose::STANDARD, base64::engine::general_purpose::URL_SAFE_NO_PAD]
+        {
             let record = pixel_record(&format!("data={}", engine.encode(json).replace('+', "%2B"))).unwrap();
             assert_eq!(record.bytes().as_ref(), json);
         }
-        let flat = pixel_record("writeKey=k&event=Email+Opened&properties.subject=A%20b&properties.x.y=1").unwrap();
-        let expected = br#"{"writeKey":"k","event":"Email Opened","properties":{"subject":"A b","x":{"y":"1"}}}"#;
+        let flat =
+            pixel_record("writeKey=k&event=Email+Opened&properties.subject=A%20b&properties.x.y=1").unwrap();
+        let expected =
+            br#"{"writeKey":"k","event":"Email Opened","properties":{"subject":"A b","x":{"y":"1"}}}"#;
         assert_eq!(flat.bytes().as_ref(), expected);
         for wrong in ["", "data=!!!", "data=bm8"] {
             assert!(pixel_record(wrong).is_err(), "{wrong}");

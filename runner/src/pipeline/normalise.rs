@@ -87,7 +87,9 @@ pub fn normalise(stored: &StoredDelivery, source: &Source, limits: Limits, seq: 
 }
 
 fn webhook(stored: &StoredDelivery, source: &Source) -> Vec<(u32, Fate)> {
-    let (Some(events), Some(webhook)) = (&source.events, source.connector.events.map(|events| events.webhook)) else {
+    let (Some(events), Some(webhook)) =
+        (&source.events, source.connector.events.map(|events| events.webhook))
+    else {
         let error = Error::config(format!("{} takes no webhooks any more", source.connector.title));
         return vec![(0, rejected(&error, None, stored))];
     };
@@ -116,7 +118,10 @@ fn webhook(stored: &StoredDelivery, source: &Source) -> Vec<(u32, Fate)> {
         })
         .collect();
     items.extend(
-        mapped.rejected.into_iter().map(|Rejected { index, record, error }| (index, rejected(&error, record, stored))),
+        mapped
+            .rejected
+            .into_iter()
+            .map(|Rejected { index, record, error }| (index, rejected(&error, record, stored))),
     );
     items
 }
@@ -132,7 +137,9 @@ fn rejected(error: &Error, record: Option<Record>, stored: &StoredDelivery) -> F
 fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
     match pixel_record(&stored.delivery.query) {
         Ok(record) => vec![(0, one(&record, CallKind::find(&stored.surface), stored, limits, (seq, 0)))],
-        Err(error) => vec![(0, Fate::Rejected { reason: error.to_string(), payload: stored.delivery.query.clone() })],
+        Err(error) => {
+            vec![(0, Fate::Rejected { reason: error.to_string(), payload: stored.delivery.query.clone() })]
+        }
     }
 }
 
@@ -143,7 +150,8 @@ fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate
     };
     match CallKind::find(&stored.surface) {
         Some(kind) => vec![(0, one(&whole, Some(kind), stored, limits, (seq, 0)))],
-        None => batch(&whole, stored, limits, seq).unwrap_or_else(|error| vec![(0, rejected(&error, None, stored))]),
+        None => batch(&whole, stored, limits, seq)
+            .unwrap_or_else(|error| vec![(0, rejected(&error, None, stored))]),
     }
 }
 
@@ -182,9 +190,17 @@ struct Common {
 impl Common {
     fn of(whole: &Record) -> Result<Self> {
         let object = |name: &str| -> Result<Option<Fields>> {
-            whole.part(name)?.map(|record| record.fields()).transpose().map(|found| found.filter(|f| !f.is_empty()))
+            whole
+                .part(name)?
+                .map(|record| record.fields())
+                .transpose()
+                .map(|found| found.filter(|f| !f.is_empty()))
         };
-        Ok(Self { context: object("context")?, integrations: object("integrations")?, sent_at: whole.at("sentAt")? })
+        Ok(Self {
+            context: object("context")?,
+            integrations: object("integrations")?,
+            sent_at: whole.at("sentAt")?,
+        })
     }
 
     /// The call with what it does not say itself.
@@ -218,7 +234,13 @@ impl Common {
     }
 }
 
-fn one(record: &Record, kind: Option<CallKind>, stored: &StoredDelivery, limits: Limits, at: (u64, u32)) -> Fate {
+fn one(
+    record: &Record,
+    kind: Option<CallKind>,
+    stored: &StoredDelivery,
+    limits: Limits,
+    at: (u64, u32),
+) -> Fate {
     let bytes = record.bytes();
     let payload = || String::from_utf8_lossy(bytes).into_owned();
     let mut call = match Call::parse(record, kind) {
@@ -243,7 +265,9 @@ fn timed(mut call: Call, stored: &StoredDelivery) -> Call {
     call.received_at = Some(received);
     call.timestamp = Some(match (call.timestamp, call.sent_at, call.original_timestamp) {
         (Some(said), _, Some(original)) if said != original => said,
-        (_, Some(sent), Some(original)) => received.saturating_sub(sent.duration_since(original)).unwrap_or(original),
+        (_, Some(sent), Some(original)) => {
+            received.saturating_sub(sent.duration_since(original)).unwrap_or(original)
+        }
         (_, _, Some(original)) => original,
         (_, _, None) => received,
     });

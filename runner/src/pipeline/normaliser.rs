@@ -149,7 +149,9 @@ impl Normaliser {
                         address.version = change.version.map(|version| version.0);
                         made.push((address, change.record.bytes().to_vec(), None));
                     }
-                    Fate::Filtered(rule) => entry.count(&source.name, "call", &format!("filtered by {rule}"), 1),
+                    Fate::Filtered(rule) => {
+                        entry.count(&source.name, "call", &format!("filtered by {rule}"), 1)
+                    }
                     Fate::Rejected { reason, payload } => {
                         entry.count(&source.name, "call", &format!("rejected: {}", label(&reason)), 1);
                         entry.rejected.push(RejectedItem {

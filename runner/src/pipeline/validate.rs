@@ -67,7 +67,10 @@ mod tests {
             (r#"{"type":"track","userId":"","event":"E"}"#, Some("missing identity")),
             (r#"{"type":"track","userId":"1"}"#, Some("event is missing")),
             (r#"{"type":"track","userId":"1","event":7}"#, Some("event is not a string")),
-            (r#"{"type":"track","userId":"1","event":"E","properties":"x"}"#, Some("properties is not an object")),
+            (
+                r#"{"type":"track","userId":"1","event":"E","properties":"x"}"#,
+                Some("properties is not an object"),
+            ),
             (r#"{"type":"track","userId":"1","event":"E","traits":"x"}"#, None),
             (r#"{"type":"identify","userId":"1","traits":[1]}"#, Some("traits is not an object")),
             (r#"{"type":"page","userId":"1","name":{}}"#, Some("name is not a string")),

@@ -131,7 +131,9 @@ impl Receiver {
                 self.counts.kept.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            Err(error @ LogError::TooLarge { .. }) => Err(self.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string())),
+            Err(error @ LogError::TooLarge { .. }) => {
+                Err(self.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))
+            }
             Err(error) => {
                 self.counts.shed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, "a delivery could not be kept and was answered 503");
@@ -182,7 +184,9 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::disable())
-        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is nothing here: see the API in the README") })
+        .fallback(|| async {
+            answer(StatusCode::NOT_FOUND, "there is nothing here: see the API in the README")
+        })
         .with_state(receiver)
 }
 
@@ -224,7 +228,8 @@ impl BodyError {
 
 /// Reads a body of at most `limit` bytes, packed and unpacked.
 async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let mut packed = BytesMut::with_capacity(declared.unwrap_or_default().min(limit).min(64 << 10));
     let mut passed_over = declared.is_some_and(|length| length > limit).then_some(0);
     let mut chunks = body.into_data_stream();
@@ -273,7 +278,16 @@ fn now() -> Timestamp {
 /// The headers that are kept with a delivery: hop-by-hop ones and made-up remote addresses are not.
 fn kept_headers(headers: &HeaderMap, remote: IpAddr) -> HeaderMap {
     let mut kept = headers.clone();
-    for name in ["connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-encoding", "cookie", REMOTE] {
+    for name in [
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "te",
+        "upgrade",
+        "content-encoding",
+        "cookie",
+        REMOTE,
+    ] {
         kept.remove(name);
     }
     if let Ok(value) = HeaderValue::from_str(&remote.to_string()) {

@@ -32,13 +32,16 @@ async fn take(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let image = || ([(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")], GIF).into_response();
+    let image =
+        || ([(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")], GIF).into_response();
     let query = query.unwrap_or_default();
     let refused = || {
         receiver.counts.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         image()
     };
-    if headwater_core::spec::CallKind::find(&call).is_none() || query.len() > receiver.settings.max_call_bytes * 2 {
+    if headwater_core::spec::CallKind::find(&call).is_none()
+        || query.len() > receiver.settings.max_call_bytes * 2
+    {
         return refused();
     }
     let key = pixel_record(&query).ok().and_then(|record| record.text("writeKey").ok().flatten());

@@ -64,12 +64,16 @@ async fn take(
     let limit = if *call == "batch" { settings.max_batch_bytes } else { settings.max_call_bytes };
     let body = match read_body(&headers, body, limit).await {
         Ok(body) => body,
-        Err(error @ BodyError::TooLarge(_)) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
+        Err(error @ BodyError::TooLarge(_)) => {
+            return receiver.refuse(StatusCode::BAD_REQUEST, &error.message());
+        }
         Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
     };
     let record = match Record::parse(&body) {
         Ok(record) => record,
-        Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &format!("invalid JSON: {}", error.message())),
+        Err(error) => {
+            return receiver.refuse(StatusCode::BAD_REQUEST, &format!("invalid JSON: {}", error.message()));
+        }
     };
     let routes = receiver.routes();
     let route = match find(&routes, &headers, &record) {
@@ -102,7 +106,11 @@ async fn take(
 }
 
 /// The source whose write key the request carries: as Basic user name, or as `writeKey` in the body.
-fn find<'r>(routes: &'r Routes, headers: &HeaderMap, record: &Record) -> Result<&'r Arc<Route>, &'static str> {
+fn find<'r>(
+    routes: &'r Routes,
+    headers: &HeaderMap,
+    record: &Record,
+) -> Result<&'r Arc<Route>, &'static str> {
     const HOW: &str = "no write key: send it as the user name of HTTP Basic, or as writeKey in the body";
     const WRONG: &str = "unknown write key: headwater sources shows the right one";
     let basic = headers.get(header::AUTHORIZATION).and_then(|value| {
@@ -133,7 +141,11 @@ fn protocol(public_url: Option<&str>, headers: &HeaderMap) -> &'static str {
 }
 
 /// What analytics.js asks for before anything else: everything goes to us, nothing is bundled.
-async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+async fn settings(
+    State(receiver): State<Arc<Receiver>>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     if !receiver.routes().by_write_key.contains_key(&key) {
         return receiver.refuse(StatusCode::NOT_FOUND, "unknown write key");
     }
@@ -165,6 +177,9 @@ async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>
         "legacyVideoPluginsEnabled": false,
         "remotePlugins": []
     });
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=60")], settings.to_string())
+    (
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=60")],
+        settings.to_string(),
+    )
         .into_response()
 }

@@ -62,14 +62,17 @@ async fn take(
 ) -> Response {
     let routes = receiver.routes();
     let Some(route) = routes.by_source.get(&source).filter(|route| opens(route, &key)) else {
-        return receiver.refuse(StatusCode::NOT_FOUND, "no such webhook: headwater sources shows its address");
+        return receiver
+            .refuse(StatusCode::NOT_FOUND, "no such webhook: headwater sources shows its address");
     };
-    let (Some(events), Some(webhook)) = (&route.events, route.connector.events.map(|events| events.webhook)) else {
+    let (Some(events), Some(webhook)) = (&route.events, route.connector.events.map(|events| events.webhook))
+    else {
         let why = format!("{} takes no webhooks: send Spec calls with the write key", route.connector.title);
         return receiver.refuse(StatusCode::NOT_FOUND, &why);
     };
     let Some(surface) = choose(webhook.surfaces, &tail) else {
-        return receiver.refuse(StatusCode::NOT_FOUND, "this webhook has no such surface: see its page in the docs");
+        return receiver
+            .refuse(StatusCode::NOT_FOUND, "this webhook has no such surface: see its page in the docs");
     };
     if method == Method::HEAD {
         return reply(Reply::OK);
@@ -79,7 +82,9 @@ async fn take(
     }
     let body = match read_body(&headers, body, receiver.settings.max_webhook_bytes).await {
         Ok(body) => body,
-        Err(error @ BodyError::TooLarge(_)) => return receiver.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.message()),
+        Err(error @ BodyError::TooLarge(_)) => {
+            return receiver.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.message());
+        }
         Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
     };
     let now = now();
@@ -134,7 +139,10 @@ async fn take(
 
 /// Whether the key in the URL is one of the source's, compared in constant time.
 fn opens(route: &Route, key: &str) -> bool {
-    route.webhook_keys.iter().fold(false, |open, known| open | bool::from(known.as_bytes().ct_eq(key.as_bytes())))
+    route
+        .webhook_keys
+        .iter()
+        .fold(false, |open, known| open | bool::from(known.as_bytes().ct_eq(key.as_bytes())))
 }
 
 /// The surface with the longest path that the tail begins with.
@@ -142,7 +150,8 @@ fn choose(surfaces: &'static [Surface], tail: &str) -> Option<&'static Surface> 
     surfaces
         .iter()
         .filter(|surface| {
-            tail.strip_prefix(surface.path).is_some_and(|rest| surface.path.is_empty() || rest.is_empty() || rest.starts_with('/'))
+            tail.strip_prefix(surface.path)
+                .is_some_and(|rest| surface.path.is_empty() || rest.is_empty() || rest.starts_with('/'))
         })
         .max_by_key(|surface| surface.path.len())
 }

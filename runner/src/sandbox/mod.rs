@@ -118,7 +118,9 @@ pub struct Trouble {
 
 /// Serves a vendor on a free loopback port until the returned value is dropped.
 pub async fn serve(vendor: Arc<dyn Vendor>, trouble: Trouble) -> Result<Served> {
-    let failed = |error: std::io::Error| Error::config(format!("the sandbox cannot listen on a loopback port: {error}"));
+    let failed = |error: std::io::Error| {
+        Error::config(format!("the sandbox cannot listen on a loopback port: {error}"))
+    };
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.map_err(failed)?;
     let url = format!("http://{}", listener.local_addr().map_err(failed)?);
     let requests = Arc::new(AtomicU64::new(0));
@@ -160,7 +162,8 @@ pub fn template(recording: &str, path: &str) -> Value {
         let Some((_, answer)) = exchange.split_once("\nHTTP/1.1 ") else { continue };
         let Some((_, body)) = answer.split_once("\n\n") else { continue };
         let Ok(body) = serde_json::from_str::<Value>(body.trim()) else { continue };
-        let found = path.split('.').filter(|step| !step.is_empty()).try_fold(&body, |value, step| value.get(step));
+        let found =
+            path.split('.').filter(|step| !step.is_empty()).try_fold(&body, |value, step| value.get(step));
         match found {
             Some(Value::Array(items)) if !items.is_empty() => return items[0].clone(),
             Some(Value::Object(_)) => return found.cloned().unwrap_or_default(),
@@ -173,12 +176,26 @@ pub fn template(recording: &str, path: &str) -> Value {
 /// Made-up people, companies and words, by number.
 pub mod names {
     const GIVEN: [&str; 16] = [
-        "Ada", "Björn", "Chiara", "Diego", "Emre", "Freja", "Grace", "Hiro", "Inès", "Jonas", "Keiko", "Łucja", "Mateo", "Nia",
-        "Óscar", "Priya",
+        "Ada", "Björn", "Chiara", "Diego", "Emre", "Freja", "Grace", "Hiro", "Inès", "Jonas", "Keiko",
+        "Łucja", "Mateo", "Nia", "Óscar", "Priya",
     ];
     const FAMILY: [&str; 16] = [
-        "Abe", "Brandt", "Conti", "Díaz", "Eriksson", "Fischer", "García", "Haddad", "Ito", "Jensen", "Kaya", "Lindqvist", "Moreau",
-        "Novák", "Okafor", "Patel",
+        "Abe",
+        "Brandt",
+        "Conti",
+        "Díaz",
+        "Eriksson",
+        "Fischer",
+        "García",
+        "Haddad",
+        "Ito",
+        "Jensen",
+        "Kaya",
+        "Lindqvist",
+        "Moreau",
+        "Novák",
+        "Okafor",
+        "Patel",
     ];
     const FIRMS: [&str; 8] =
         ["Alder", "Brookside", "Cobalt", "Driftwood", "Ember", "Foxglove", "Granite", "Harbour"];

@@ -43,10 +43,9 @@ impl Service {
         let source = self.source(name)?;
         let account = self.check(source).await?;
         let connector = source.connector()?;
-        let objects = connector
-            .objects
-            .as_ref()
-            .ok_or_else(|| Error::config(format!("{} has no objects; its events arrive by themselves", connector.title)))?;
+        let objects = connector.objects.as_ref().ok_or_else(|| {
+            Error::config(format!("{} has no objects; its events arrive by themselves", connector.title))
+        })?;
         let opened = (objects.open)(self.settings(source))?;
         let options = Options {
             vault: Some(self.vault.clone()),
@@ -80,7 +79,8 @@ impl Service {
                 .flat_map(|events| events.webhook.surfaces)
                 .filter_map(|surface| {
                     let key = keys.webhook.first()?;
-                    let path = if surface.path.is_empty() { String::new() } else { format!("/{}", surface.path) };
+                    let path =
+                        if surface.path.is_empty() { String::new() } else { format!("/{}", surface.path) };
                     Some(format!("{base}/webhooks/{}/{key}{path}", source.name))
                 })
                 .collect();

@@ -100,7 +100,8 @@ impl Observer for Teller {
 
     fn page(&self, _: &str, collection: &str, so_far: &Outcome) {
         let records = so_far.records;
-        let _ = self.0.send(Say::Page { collection: collection.to_owned(), records, ended: false, error: None });
+        let _ =
+            self.0.send(Say::Page { collection: collection.to_owned(), records, ended: false, error: None });
     }
 
     fn ended(&self, _: &str, collection: &str, outcome: &Outcome) {
@@ -151,7 +152,8 @@ async fn serve(service: &Arc<Service>, stream: UnixStream) -> std::io::Result<()
     let mut line = String::new();
     BufReader::new(read.take(REQUEST)).read_line(&mut line).await?;
     let (tell, mut told) = mpsc::unbounded_channel();
-    let asked: Result<Ask> = serde_json::from_str(&line).map_err(|error| Error::config(format!("not a request: {error}")));
+    let asked: Result<Ask> =
+        serde_json::from_str(&line).map_err(|error| Error::config(format!("not a request: {error}")));
     let service = service.clone();
     tokio::spawn(async move {
         let done = match asked {
@@ -192,8 +194,16 @@ pub async fn ask(folder: &Path, ask: &Ask, hear: &mut dyn FnMut(Say)) -> Result<
 
 /// The kind of that name.
 pub fn kind_named(name: &str) -> Kind {
-    [Kind::Config, Kind::Auth, Kind::Forbidden, Kind::RateLimited, Kind::Transient, Kind::Expired, Kind::Unsigned]
-        .into_iter()
-        .find(|kind| kind.name() == name)
-        .unwrap_or(Kind::Unexpected)
+    [
+        Kind::Config,
+        Kind::Auth,
+        Kind::Forbidden,
+        Kind::RateLimited,
+        Kind::Transient,
+        Kind::Expired,
+        Kind::Unsigned,
+    ]
+    .into_iter()
+    .find(|kind| kind.name() == name)
+    .unwrap_or(Kind::Unexpected)
 }

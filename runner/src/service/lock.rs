@@ -20,7 +20,10 @@ impl Lock {
             Some(lock) => Ok(lock),
             None => Err(Error::new(
                 Kind::Transient,
-                format!("{} is in use by another headwater process: stop that one, or name another data_dir", folder.display()),
+                format!(
+                    "{} is in use by another headwater process: stop that one, or name another data_dir",
+                    folder.display()
+                ),
             )),
         }
     }

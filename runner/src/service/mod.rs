@@ -18,12 +18,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     config::{Config, SourceSettings, WarehouseSettings},
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
-    pipeline::{
-        Filter, Source,
-        books::Books,
-        loader::Loader,
-        normaliser::Normaliser,
-    },
+    pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Receiver, Route, Routes},
     state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
     sync::{Bounds, Job, Observer, Report, Tools, sync},
@@ -159,7 +154,9 @@ impl Service {
     /// The source's settings, completed by the OAuth app of its connector where they leave it out.
     fn settings(&self, source: &SourceSettings) -> Value {
         let mut settings = source.settings.clone();
-        if let (Some(app), Some(members)) = (self.config.oauth.get(&source.connector), settings.as_object_mut()) {
+        if let (Some(app), Some(members)) =
+            (self.config.oauth.get(&source.connector), settings.as_object_mut())
+        {
             members.entry("client_id").or_insert_with(|| app.client_id.clone().into());
             if let Some(secret) = &app.client_secret {
                 members.entry("client_secret").or_insert_with(|| secret.expose().into());
@@ -252,7 +249,8 @@ impl Service {
         let segment = LogOptions::default().segment;
         let inbox = open("inbox", Keep { bytes: receive.keep_bytes, age: receive.kept()? }, segment).await?;
         let calls = open("calls", Keep { bytes: CALLS, ..Keep::default() }, segment).await?;
-        let quarantine = open("quarantine", Keep { bytes: QUARANTINE, ..Keep::default() }, QUARANTINE / 8).await?;
+        let quarantine =
+            open("quarantine", Keep { bytes: QUARANTINE, ..Keep::default() }, QUARANTINE / 8).await?;
         let books = Books::open(&folder.join("books.db"))?;
         let receiver = Arc::new(Receiver::new(inbox.clone(), quarantine, self.config.receive.clone()));
         let limits = crate::pipeline::Limits {

@@ -1,11 +1,6 @@
 //! `headwater run`: the receiver, the pipeline and the scheduler, until told to stop.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
@@ -29,7 +24,9 @@ impl Service {
         let listener = TcpListener::bind(listen).await.map_err(named)?;
         let address = listener.local_addr().map_err(named)?;
         let mut tasks = JoinSet::new();
-        let Some(loader) = events.loader.take() else { return Err(Error::unexpected("the loader runs already")) };
+        let Some(loader) = events.loader.take() else {
+            return Err(Error::unexpected("the loader runs already"));
+        };
         tasks.spawn(loader.run(events.normaliser.eligible(), self.stopping()));
         let normaliser = events.normaliser.clone();
         let stop = self.stopping();
@@ -73,8 +70,16 @@ impl Service {
                     }
                 }
                 _ = tick.tick() => {
-                    paused.retain(|_, until| *until > Timestamp::now());
-                    for source in self.due(&paused).await {
+                    let mut due = self.due(&paused).await;
+                    // A pause that has ended is a moment of its own: the allotment is back.
+                    paused.retain(|source, until| {
+                        let waits = *until > Timestamp::now() || self.is_busy(source);
+                        if !waits {
+                            due.push(source.clone());
+                        }
+                        waits
+                    });
+                    for source in due {
                         let service = self.clone();
                         runs.spawn(async move { service.run_scheduled(source).await });
                     }
@@ -88,8 +93,11 @@ impl Service {
     async fn due(&self, paused: &HashMap<String, Timestamp>) -> Vec<String> {
         let now = Timestamp::now();
         let mut due = Vec::new();
-        let waiting: Vec<_> =
-            self.sources.values().filter(|source| source.enabled && !paused.contains_key(&source.name)).collect();
+        let waiting: Vec<_> = self
+            .sources
+            .values()
+            .filter(|source| source.enabled && !paused.contains_key(&source.name))
+            .collect();
         for source in waiting {
             let Some(text) = &source.schedule else { continue };
             let found: Result<bool> = async {
@@ -112,7 +120,9 @@ impl Service {
             match found {
                 Ok(true) => due.push(source.name.clone()),
                 Ok(false) => {}
-                Err(error) => tracing::error!(source = source.name, %error, "the schedule cannot be followed"),
+                Err(error) => {
+                    tracing::error!(source = source.name, %error, "the schedule cannot be followed")
+                }
             }
         }
         due
@@ -135,7 +145,13 @@ impl Service {
                 let error = report.error.as_deref().unwrap_or_default();
                 match report.ending {
                     Ending::Success => tracing::info!(source = name, run = report.run, "synced"),
-                    ending => tracing::warn!(source = name, run = report.run, ending = ending.name(), error, "synced"),
+                    ending => tracing::warn!(
+                        source = name,
+                        run = report.run,
+                        ending = ending.name(),
+                        error,
+                        "synced"
+                    ),
                 }
                 report.paused_until.map(|until| (name, until))
             }

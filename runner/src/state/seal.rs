@@ -45,7 +45,9 @@ impl Sealer {
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")))
             .ok_or_else(|| {
-                Error::config(format!("there is no home folder to keep the key of secrets in: set {VARIABLE} to 64 hex digits"))
+                Error::config(format!(
+                    "there is no home folder to keep the key of secrets in: set {VARIABLE} to 64 hex digits"
+                ))
             })?;
         Ok(folder.join("headwater").join("key"))
     }
@@ -59,8 +61,9 @@ impl Sealer {
 
     fn key(text: &str, whence: &str) -> Result<[u8; KEY]> {
         let mut key = [0; KEY];
-        hex::decode_to_slice(text.trim(), &mut key)
-            .map_err(|_| Error::config(format!("{whence} has to be 64 hex digits (openssl rand -hex 32 makes some)")))?;
+        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
+            Error::config(format!("{whence} has to be 64 hex digits (openssl rand -hex 32 makes some)"))
+        })?;
         Ok(key)
     }
 
@@ -131,7 +134,10 @@ fn check_mode(file: &Path) -> Result<()> {
     let mode = std::fs::metadata(file).map_or(0, |meta| meta.permissions().mode());
     match mode & 0o077 {
         0 => Ok(()),
-        _ => Err(Error::config(format!("the key file {0} can be read by others: chmod 600 {0}", file.display()))),
+        _ => Err(Error::config(format!(
+            "the key file {0} can be read by others: chmod 600 {0}",
+            file.display()
+        ))),
     }
 }
 

@@ -44,10 +44,14 @@ pub struct SqliteState {
 impl SqliteState {
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path, sealer: Sealer) -> Result<Self> {
-        let named = |error: &dyn std::fmt::Display| Error::config(format!("the state in {}: {error}", file.display()));
+        let named = |error: &dyn std::fmt::Display| {
+            Error::config(format!("the state in {}: {error}", file.display()))
+        };
         let mut connection = Connection::open(file).map_err(|error| named(&error))?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;")
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;",
+            )
             .map_err(|error| named(&error))?;
         Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| match error {
             rusqlite_migration::Error::MigrationDefinition(_) => {
@@ -63,10 +67,12 @@ impl SqliteState {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let connection = self.connection.clone();
-        tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())))
-            .await
-            .map_err(|error| Error::transient(format!("the state's work was ended: {error}")))?
-            .map_err(|error| Error::transient(format!("the state database: {error}")))
+        tokio::task::spawn_blocking(move || {
+            work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        })
+        .await
+        .map_err(|error| Error::transient(format!("the state's work was ended: {error}")))?
+        .map_err(|error| Error::transient(format!("the state database: {error}")))
     }
 }
 
@@ -75,7 +81,9 @@ impl Vault for SqliteState {
     async fn load(&self, key: &str) -> Result<Option<Token>> {
         let name = key.to_owned();
         let sealed: Option<Vec<u8>> = self
-            .with(move |db| db.query_row("SELECT token FROM token WHERE name = ?", [name], |row| row.get(0)).optional())
+            .with(move |db| {
+                db.query_row("SELECT token FROM token WHERE name = ?", [name], |row| row.get(0)).optional()
+            })
             .await?;
         let Some(sealed) = sealed else { return Ok(None) };
         let plain = self.sealer.unseal(&sealed, &format!("token of {key}"))?;
@@ -145,7 +153,8 @@ impl State for SqliteState {
                 "UPDATE key SET until = ?3 WHERE source = ?1 AND kind = ?2 AND until IS NULL",
                 params![source, kind, until.to_string()],
             )?;
-            change.execute("INSERT INTO key VALUES (?1, ?2, ?3, ?4, NULL)", params![source, kind, key, now])?;
+            change
+                .execute("INSERT INTO key VALUES (?1, ?2, ?3, ?4, NULL)", params![source, kind, key, now])?;
             let keys = read_keys(&change, &source, &now)?;
             change.commit()?;
             Ok(keys)
@@ -157,7 +166,8 @@ impl State for SqliteState {
         let source = source.to_owned();
         let text: Option<String> = self
             .with(move |db| {
-                db.query_row("SELECT account FROM account WHERE source = ?", [source], |row| row.get(0)).optional()
+                db.query_row("SELECT account FROM account WHERE source = ?", [source], |row| row.get(0))
+                    .optional()
             })
             .await?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
@@ -166,7 +176,10 @@ impl State for SqliteState {
     async fn set_account(&self, source: &str, account: &Account) -> Result<()> {
         let (source, text) = (source.to_owned(), serde_json::to_string(account)?);
         self.with(move |db| {
-            db.execute("INSERT INTO account VALUES (?1, ?2) ON CONFLICT DO UPDATE SET account = ?2", [source, text])
+            db.execute(
+                "INSERT INTO account VALUES (?1, ?2) ON CONFLICT DO UPDATE SET account = ?2",
+                [source, text],
+            )
         })
         .await
         .map(drop)
@@ -176,7 +189,8 @@ impl State for SqliteState {
         let source = source.to_owned();
         let text: Option<String> = self
             .with(move |db| {
-                db.query_row("SELECT moment FROM fired WHERE source = ?", [source], |row| row.get(0)).optional()
+                db.query_row("SELECT moment FROM fired WHERE source = ?", [source], |row| row.get(0))
+                    .optional()
             })
             .await?;
         Ok(text.and_then(|text| text.parse().ok()))
@@ -185,7 +199,10 @@ impl State for SqliteState {
     async fn set_fired(&self, source: &str, moment: Timestamp) -> Result<()> {
         let (source, moment) = (source.to_owned(), moment.to_string());
         self.with(move |db| {
-            db.execute("INSERT INTO fired VALUES (?1, ?2) ON CONFLICT DO UPDATE SET moment = ?2", [source, moment])
+            db.execute(
+                "INSERT INTO fired VALUES (?1, ?2) ON CONFLICT DO UPDATE SET moment = ?2",
+                [source, moment],
+            )
         })
         .await
         .map(drop)
@@ -229,8 +246,17 @@ impl State for SqliteState {
             .await?;
         rows.into_iter()
             .map(|[id, source, began, ended, ending, report]| {
-                let time = |text: String| text.parse().map_err(|_| Error::unexpected(format!("run {id} has no time")));
-                Ok(Run { began: time(began)?, ended: time(ended)?, report: serde_json::from_str(&report)?, id, source, ending })
+                let time = |text: String| {
+                    text.parse().map_err(|_| Error::unexpected(format!("run {id} has no time")))
+                };
+                Ok(Run {
+                    began: time(began)?,
+                    ended: time(ended)?,
+                    report: serde_json::from_str(&report)?,
+                    id,
+                    source,
+                    ending,
+                })
             })
             .collect()
     }
@@ -254,7 +280,10 @@ impl State for SqliteState {
         let sealed = self.sealer.seal(source.to_string().as_bytes(), &format!("source {name}"))?;
         let name = name.to_owned();
         self.with(move |db| {
-            db.execute("INSERT INTO source VALUES (?1, ?2) ON CONFLICT DO UPDATE SET source = ?2", params![name, sealed])
+            db.execute(
+                "INSERT INTO source VALUES (?1, ?2) ON CONFLICT DO UPDATE SET source = ?2",
+                params![name, sealed],
+            )
         })
         .await
         .map(drop)

@@ -31,10 +31,14 @@ impl Schedule {
         };
         let jitter = match jitter {
             None => Duration::ZERO,
-            Some(text) => duration(text).ok_or_else(|| Error::config(format!("jitter {text:?}: write it like 5m")))?,
+            Some(text) => {
+                duration(text).ok_or_else(|| Error::config(format!("jitter {text:?}: write it like 5m")))?
+            }
         };
         let wrong = |why: &str| {
-            Error::config(format!("schedule {text:?} {why}: write it like \"every 3h\", \"0 6 * * *\" or \"@hourly\""))
+            Error::config(format!(
+                "schedule {text:?} {why}: write it like \"every 3h\", \"0 6 * * *\" or \"@hourly\""
+            ))
         };
         let when = match text.trim().strip_prefix("every ") {
             Some(interval) => match duration(interval) {
@@ -133,7 +137,8 @@ fn weekdays(field: &str) -> Option<String> {
     let parts: Option<Vec<String>> = field
         .split(',')
         .map(|part| {
-            let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+            let (range, step) =
+                part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
             if range == "*" || range == "?" {
                 return Some(part.to_owned());
             }
@@ -161,7 +166,8 @@ pub fn duration(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
     let total = SignedDuration::try_from(span).or_else(|_| {
         let days = span.get_days() + span.get_weeks() * 7;
-        SignedDuration::try_from(span.days(0).weeks(0)).map(|rest| rest + SignedDuration::from_hours(24) * days)
+        SignedDuration::try_from(span.days(0).weeks(0))
+            .map(|rest| rest + SignedDuration::from_hours(24) * days)
     });
     Duration::try_from(total.ok()?).ok().filter(|total| !total.is_zero())
 }
@@ -185,7 +191,17 @@ mod tests {
             assert_eq!(next(sunday, "UTC", "2024-01-05T12:00:00Z"), "2024-01-07T06:00:00Z", "{sunday}");
         }
         assert_eq!(next("0 6 * * 5-7", "UTC", "2024-01-06T12:00:00Z"), "2024-01-07T06:00:00Z");
-        for wrong in ["", "hourly", "every", "every 5s", "every -3h", "61 * * * *", "* * * *", "0 0 30 2 *", "0 6 * * 8"] {
+        for wrong in [
+            "",
+            "hourly",
+            "every",
+            "every 5s",
+            "every -3h",
+            "61 * * * *",
+            "* * * *",
+            "0 0 30 2 *",
+            "0 6 * * 8",
+        ] {
             assert!(Schedule::parse(wrong, None, None).is_err(), "{wrong}");
         }
         assert!(Schedule::parse("@daily", Some("Berlin"), None).is_err());

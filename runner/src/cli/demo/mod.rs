@@ -75,7 +75,11 @@ pub(super) async fn run(args: Args) -> Result<End> {
     });
     let address = match address.await {
         Ok(address) => address,
-        Err(_) => return Err(ended(running.await).err().unwrap_or_else(|| Error::unexpected("the service ended at once"))),
+        Err(_) => {
+            return Err(ended(running.await)
+                .err()
+                .unwrap_or_else(|| Error::unexpected("the service ended at once")));
+        }
     };
     say(&format!("Headwater demo: {} stand-in vendors, receiving on http://{address}", vendors.len()))?;
     say(&format!("warehouse: {}", args.data_dir.join("warehouse").display()))?;
@@ -84,9 +88,11 @@ pub(super) async fn run(args: Args) -> Result<End> {
         None => "Ctrl-C ends it\n",
     })?;
 
-    let screen = Arc::new(Screen::new(began, &service.sources.keys().map(String::as_str).collect::<Vec<_>>()));
+    let screen =
+        Arc::new(Screen::new(began, &service.sources.keys().map(String::as_str).collect::<Vec<_>>()));
     let (stop, stopping) = watch::channel(false);
-    let syncs = tokio::spawn(traffic::syncs(service.clone(), vendors.clone(), screen.clone(), stopping.clone()));
+    let syncs =
+        tokio::spawn(traffic::syncs(service.clone(), vendors.clone(), screen.clone(), stopping.clone()));
     let events = tokio::spawn(traffic::events(vendors.clone(), address, screen.clone(), stopping));
     wait(args.time).await;
 
@@ -95,7 +101,11 @@ pub(super) async fn run(args: Args) -> Result<End> {
     let sent = events.await.unwrap_or_default();
     let _ = tokio::time::timeout(DRAIN, syncs).await;
     service.stop();
-    ended(tokio::time::timeout(DRAIN * 2, running).await.map_err(|_| Error::transient("the service did not end in time"))?)?;
+    ended(
+        tokio::time::timeout(DRAIN * 2, running)
+            .await
+            .map_err(|_| Error::transient("the service did not end in time"))?,
+    )?;
     screen.clear();
     let requests: u64 = vendors.iter().map(|vendor| vendor.requests.load(Ordering::Relaxed)).sum();
     drop(service);
@@ -165,7 +175,8 @@ fn config(folder: &Path, vendors: &[Arc<Served>]) -> Result<Config> {
     sources.push(serde_json::from_value(json!({
         "name": "website", "connector": "segment", "write_key": traffic::WRITE_KEY,
     }))?);
-    let mut config = Config { data_dir: folder.to_owned(), key_file: Some(folder.join("key")), ..Config::default() };
+    let mut config =
+        Config { data_dir: folder.to_owned(), key_file: Some(folder.join("key")), ..Config::default() };
     config.receive.listen = ([127, 0, 0, 1], 0).into();
     config.source = sources;
     Ok(config)

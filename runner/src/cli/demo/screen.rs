@@ -91,8 +91,11 @@ impl Screen {
         let mut printed = lock(&self.printed);
         if self.all.is_hidden() && printed.elapsed() >= LINE {
             *printed = Instant::now();
-            let lines: Vec<String> =
-                self.sources.iter().map(|(name, line)| format!("{name}: {}", words(&line.bar.message()))).collect();
+            let lines: Vec<String> = self
+                .sources
+                .iter()
+                .map(|(name, line)| format!("{name}: {}", words(&line.bar.message())))
+                .collect();
             eprintln!("{:>4} s  {}", self.began.elapsed().as_secs(), lines.join(" · "));
         }
     }

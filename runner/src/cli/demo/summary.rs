@@ -16,7 +16,13 @@ use crate::{
 const NAMED: usize = 6;
 
 /// Prints where the rows are, how many there are, and a few queries to try.
-pub fn print(folder: &Path, sent: &Sent, requests: u64, took: Duration, first: Option<Duration>) -> Result<()> {
+pub fn print(
+    folder: &Path,
+    sent: &Sent,
+    requests: u64,
+    took: Duration,
+    first: Option<Duration>,
+) -> Result<()> {
     let warehouse = warehouse_folder(folder);
     let mut rows = Vec::new();
     let mut total = 0;

@@ -1,11 +1,6 @@
 //! What happens while the demo runs: syncs, webhooks of the vendors, and a website's calls as a library sends them.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use headwater_connectors as connectors;
 use headwater_core::event::Delivery;
@@ -50,7 +45,9 @@ pub async fn syncs(
         all.spawn(async move {
             let name = name.replace('-', "_");
             while !*stopping.borrow() {
-                let done = async { service.sync(service.job(service.source(&name)?).await?, screen.clone()).await }.await;
+                let done =
+                    async { service.sync(service.job(service.source(&name)?).await?, screen.clone()).await }
+                        .await;
                 match done {
                     Ok(report) => {
                         if let Some(error) = report.error {
