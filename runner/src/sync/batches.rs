@@ -9,7 +9,7 @@ use headwater_core::{
 };
 use jiff::Timestamp;
 
-use super::{engine::Session, new_id};
+use super::{new_id, session::Session};
 use crate::warehouse::{
     Load, Prune, Reject,
     table::{Batch, Cell, Meta},

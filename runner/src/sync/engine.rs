@@ -8,22 +8,21 @@ use std::{
 use futures::{FutureExt, StreamExt, stream};
 use headwater_core::{
     connector::Objects,
-    cursor::Progress,
     error::{Error, Result},
     http::{Client, Options},
-    object::{Account, Collection, From, ObjectSource},
+    object::{Account, Collection, ObjectSource},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
-    Ending, Job, Outcome, Report, Tools, family::Lists, is_fatal, new_id, pass, roots::roots, touch,
+    Ending, Job, Outcome, Report, Tools, is_fatal, new_id, pass,
+    roots::roots,
+    session::{Root, Session, family_tree, told},
+    touch,
 };
-use crate::warehouse::{Load, RunRow, Schema, table::TableSpec};
-
-/// How far a vendor's clock may be behind ours.
-pub(super) const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
+use crate::warehouse::{Load, RunRow, table::TableSpec};
 
 /// Syncs a source. Whatever goes wrong stands in the report.
 pub async fn sync(job: &Job, tools: &Tools) -> Report {
@@ -50,52 +49,6 @@ pub async fn sync(job: &Job, tools: &Tools) -> Report {
         tracing::warn!(source = job.source, %error, "the run's outcome could not be written to _headwater_runs");
     }
     report
-}
-
-/// An opened source: what every read of a run shares.
-pub(super) struct Session {
-    pub job: Job,
-    pub tools: Tools,
-    pub source: Box<dyn ObjectSource>,
-    pub client: Client,
-    pub schema: Arc<dyn Schema>,
-    pub run: String,
-    /// The account's whole catalog.
-    pub all: Vec<Collection>,
-    /// What the job asks for.
-    pub chosen: BTreeSet<&'static str>,
-    pub tables: BTreeMap<&'static str, Arc<TableSpec>>,
-    /// By parent: the collections whose records stand inside or under its records, as far as they or what hangs on them
-    /// is chosen.
-    children: BTreeMap<&'static str, Vec<Collection>>,
-    /// How the lists under parents went, by collection.
-    pub lists: Mutex<BTreeMap<&'static str, Lists>>,
-    /// Becomes true when one read has met an error that stops all.
-    pub halt: watch::Sender<bool>,
-}
-
-impl Session {
-    /// Whether reads have to stop at the next page's end.
-    pub fn is_stopping(&self) -> bool {
-        *self.tools.stop.borrow() || *self.halt.borrow()
-    }
-
-    /// Returns once reads have to stop.
-    pub async fn stopped(&self) {
-        let (stop, halt) = (self.tools.stop.clone(), self.halt.subscribe());
-        tokio::select! {
-            () = told(stop) => {}
-            () = told(halt) => {}
-        }
-    }
-
-    /// Waits, but not beyond a stop.
-    pub async fn sleep(&self, time: std::time::Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            () = self.stopped() => {}
-        }
-    }
 }
 
 async fn run(job: &Job, tools: &Tools, report: &mut Report) -> Result<()> {
@@ -241,18 +194,6 @@ fn choose(collections: &[Collection], job: &Job) -> Result<BTreeSet<&'static str
         .collect())
 }
 
-/// Something with a reading of its own.
-pub(super) struct Root {
-    pub collection: Collection,
-    /// The name that its progress is kept under.
-    pub key: String,
-    /// Whether its own rows are loaded: not those of a feed, nor of a parent that is read for its children's sake.
-    pub loads: bool,
-    pub progress: Progress,
-    /// What has to be read in full when a feed can no longer tell.
-    pub fills: &'static [&'static str],
-}
-
 async fn read(session: &Session, root: Root) -> (&'static str, Outcome, Option<Error>) {
     let name = root.collection.name;
     let mut outcome = Outcome::default();
@@ -271,95 +212,6 @@ async fn read(session: &Session, root: Root) -> (&'static str, Outcome, Option<E
     }
     session.tools.observer.ended(&session.job.source, name, &outcome);
     (name, outcome, error)
-}
-
-impl Session {
-    pub fn is_chosen(&self, name: &str) -> bool {
-        self.chosen.contains(name)
-    }
-
-    /// The collection of that name.
-    pub fn find(&self, name: &str) -> Option<&Collection> {
-        self.all.iter().find(|collection| collection.name == name)
-    }
-
-    /// The collections whose records stand inside or under those of `parent`, as far as anybody wants them.
-    pub fn children(&self, parent: &str) -> &[Collection] {
-        self.children.get(parent).map_or(&[], Vec::as_slice)
-    }
-
-    /// All that hangs on `parent`, at any depth, and is chosen.
-    pub fn descendants(&self, parent: &str) -> BTreeSet<&'static str> {
-        let mut found = BTreeSet::new();
-        for child in self.children(parent) {
-            if self.is_chosen(child.name) {
-                found.insert(child.name);
-            }
-            found.extend(self.descendants(child.name));
-        }
-        found
-    }
-
-    /// What was not to be had under its parents is an outcome of its own: a collection that could not be read is no success.
-    fn tell_of_lists(&self, report: &mut Report) {
-        let mut lists = self.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for (name, lists) in std::mem::take(&mut *lists) {
-            if let Some(error) = lists.error {
-                let outcome = report.collections.entry(name.to_owned()).or_default();
-                outcome.notice(format!(
-                    "refused {} times: once it is permitted, sync {} with --full, or what has not changed stays away",
-                    lists.refused, self.job.source
-                ));
-                if outcome.error.is_none() {
-                    outcome.fail(&error.within("collection", name));
-                }
-            } else if lists.read == 0 && lists.missing > 0 {
-                let outcome = report.collections.entry(name.to_owned()).or_default();
-                outcome.notice(format!("the vendor has no such list under any of {} parents", lists.missing));
-            }
-        }
-    }
-
-    /// Stores progress alone.
-    pub async fn store(&self, progress: Vec<(String, Value)>) -> Result<()> {
-        let load = Load { id: new_id()?, run: Some(self.run.clone()), progress, ..Load::default() };
-        self.schema.commit(load).await.map(drop)
-    }
-}
-
-/// By parent, what hangs on it: chosen collections, and those that lead to one.
-fn family_tree(
-    all: &[Collection],
-    chosen: &BTreeSet<&'static str>,
-) -> BTreeMap<&'static str, Vec<Collection>> {
-    let parents = |collection: &Collection| -> Vec<&'static str> {
-        match collection.from {
-            From::Nested { of, .. } => of.iter().map(|(name, _)| *name).collect(),
-            From::Children { of, .. } => of.to_vec(),
-            _ => Vec::new(),
-        }
-    };
-    let mut wanted = chosen.clone();
-    let mut tree: BTreeMap<&'static str, Vec<Collection>> = BTreeMap::new();
-    let mut left: Vec<&Collection> =
-        all.iter().filter(|collection| chosen.contains(collection.name)).collect();
-    while let Some(child) = left.pop() {
-        for parent in parents(child) {
-            tree.entry(parent).or_default().push(*child);
-            if wanted.insert(parent) {
-                left.extend(all.iter().find(|collection| collection.name == parent));
-            }
-        }
-    }
-    tree
-}
-
-/// Returns once it is told to stop; never if nobody is left who could tell.
-async fn told(mut stop: watch::Receiver<bool>) {
-    let told = stop.wait_for(|stop| *stop).await.is_ok();
-    if !told {
-        std::future::pending().await
-    }
 }
 
 async fn begin(session: &Session, began: Timestamp) -> Result<()> {

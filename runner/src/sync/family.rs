@@ -13,8 +13,8 @@ use jiff::Timestamp;
 
 use super::{
     batches::{Batches, Parent, last_words},
-    engine::Session,
     new_id, pass,
+    session::Session,
 };
 use crate::warehouse::{Committed, Load};
 
@@ -45,18 +45,6 @@ pub(super) struct Ready {
     pub done: Committed,
     pub records: u64,
     pub notices: Vec<String>,
-}
-
-/// How the lists of one kind of children went, under all of their parents.
-#[derive(Default)]
-pub(super) struct Lists {
-    /// Read.
-    pub read: u64,
-    /// Not there: the parent is gone.
-    pub missing: u64,
-    /// Refused, and why.
-    pub refused: u64,
-    pub error: Option<Error>,
 }
 
 impl Family<'_> {

@@ -23,6 +23,7 @@ mod pass;
 mod rereads;
 mod roots;
 pub mod schedule;
+mod session;
 pub mod touch;
 
 pub use engine::sync;

@@ -8,7 +8,7 @@ use headwater_core::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::engine::Session;
+use super::session::Session;
 
 /// Opens a pass: fixes its upper bound, and cuts it into reads.
 pub(super) async fn open(session: &Session, collection: &Collection, progress: &mut Progress) -> Result<()> {

@@ -15,11 +15,11 @@ use tokio::sync::Mutex;
 
 use super::{
     Outcome,
-    engine::{CLOCKS, Root, Session},
     family::Family,
     is_fatal,
     open::{filled, is_counted, open, set_position},
     rereads::rereads,
+    session::{CLOCKS, Root, Session},
 };
 
 /// Partitions that are read at once, where the collection has no windows that say how many.
@@ -179,22 +179,6 @@ async fn fetch(family: &Family<'_>, read: &Read) -> Result<(Page, Timestamp)> {
     let began = Timestamp::now();
     let pull = Pull { client: &session.client, collection: family.collection, read, parent: None };
     Ok((session.within_stall(session.source.page(pull)).await?, began))
-}
-
-impl Session {
-    /// Ends what makes no progress, and what need not be waited for because the program is about to end: nothing has been
-    /// stored of it, so the next run asks again.
-    pub async fn within_stall<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let stall = self.tools.bounds.stall;
-        tokio::select! {
-            done = work => done,
-            () = tokio::time::sleep(stall) => Err(Error::transient(format!(
-                "no progress for {} minutes: the read was ended",
-                stall.as_secs().div_ceil(60)
-            ))),
-            () = self.stopped() => Err(Error::transient("stopped")),
-        }
-    }
 }
 
 /// Commits one page: what is inside and under its records first, then its own rows with the progress that covers them.

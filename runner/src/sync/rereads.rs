@@ -6,7 +6,7 @@ use headwater_core::{
     record::{Fields, Raw},
 };
 
-use super::{Outcome, batches::key, engine::Session, family::Family};
+use super::{Outcome, batches::key, family::Family, session::Session};
 
 /// Parents whose keys are asked for at once.
 const PARENTS: usize = 500;

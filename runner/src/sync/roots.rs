@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    engine::{CLOCKS, Root, Session},
     open::PARTITION,
+    session::{CLOCKS, Root, Session},
 };
 
 /// Everything that has a reading of its own in this run.

@@ -11,7 +11,7 @@ use headwater_core::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Outcome, batches::Batches, engine::Session, family::Family, is_fatal};
+use super::{Outcome, batches::Batches, family::Family, is_fatal, session::Session};
 use crate::warehouse::Load;
 
 /// What the progress keys of touches begin with.

@@ -7,18 +7,22 @@ use std::{
     time::Duration,
 };
 
-use headwater_connectors as connectors;
 use headwater_core::{
     auth::Secret,
-    connector::Connector,
     error::{Error, Result},
 };
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::sync::schedule::{Schedule, duration};
+use crate::sync::schedule::duration;
+
+mod source;
+mod text;
+
+pub use source::SourceSettings;
+pub use text::{closest, nearest, unknown_connector};
+use text::{expand, one_line, read};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -92,72 +96,6 @@ pub struct OAuthApp {
     pub client_id: String,
     /// Its secret.
     pub client_secret: Option<Secret>,
-}
-
-/// One source.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SourceSettings {
-    /// Its name: the warehouse's schema. Lower snake case.
-    pub name: String,
-    /// Its connector (`headwater catalog` lists them).
-    pub connector: String,
-    /// Whether it syncs and receives.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-    /// When its objects are synced: `every 3h`, five- or six-field cron, or `@hourly`; left out: only by hand.
-    #[serde(default)]
-    pub schedule: Option<String>,
-    /// The zone that the schedule's hours are in, as IANA names it. UTC without one.
-    #[serde(default)]
-    pub timezone: Option<String>,
-    /// How late a run may begin, at random, so that not everything starts at once: `5m`. None without one.
-    #[serde(default)]
-    pub jitter: Option<String>,
-    /// Only these collections.
-    #[serde(default)]
-    pub collections: Vec<String>,
-    /// Not these collections.
-    #[serde(default)]
-    pub exclude: Vec<String>,
-    /// Where time-bound collections begin: a date or RFC 3339 time.
-    #[serde(default)]
-    pub start_date: Option<String>,
-    /// What the connector needs (`headwater catalog NAME` explains it).
-    #[serde(default)]
-    #[schemars(with = "BTreeMap<String, Value>")]
-    pub settings: Value,
-    /// The public key that libraries send with; made once when left out.
-    #[serde(default)]
-    pub write_key: Option<String>,
-    /// The secret part of the webhook URL; made once when left out.
-    #[serde(default)]
-    pub webhook_key: Option<Secret>,
-    /// The schema of its calls, where the connector offers objects too. `<name>_events` without one.
-    #[serde(default)]
-    pub events_schema: Option<String>,
-    /// A stand-in for all of the vendor's hosts.
-    #[serde(default)]
-    pub base_url: Option<String>,
-    /// What it is for: `production`, `staging`.
-    #[serde(default)]
-    pub environment: Option<String>,
-    /// For your own order.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Calls that are not loaded: names of events, or of calls (`page`).
-    #[serde(default)]
-    pub block: Vec<String>,
-    /// Properties, traits or context members whose values are replaced by their SHA-256: `properties.email`.
-    #[serde(default)]
-    pub hash: Vec<String>,
-    /// Properties, traits or context members that are left out.
-    #[serde(default)]
-    pub drop: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Default for Config {
@@ -289,166 +227,6 @@ impl Receive {
         duration(&self.keep).ok_or_else(|| {
             Error::config(format!("receive.keep {:?} is no time: write it like 7d or 12h", self.keep))
         })
-    }
-}
-
-impl SourceSettings {
-    /// Says what is wrong with it.
-    pub fn check(&self) -> Result<()> {
-        crate::warehouse::name::check_schema(&self.name)?;
-        let connector = self.connector()?;
-        connector.validate(&self.settings).map_err(|error| Error::config(nearest(error.message())))?;
-        if let Some(schedule) = &self.schedule {
-            if connector.objects.is_none() {
-                return Err(Error::config(format!(
-                    "{} has no objects to sync: leave schedule out",
-                    connector.title
-                )));
-            }
-            Schedule::parse(schedule, self.timezone.as_deref(), self.jitter.as_deref())?;
-        }
-        self.start()?;
-        self.calls_schema()?;
-        for field in self.hash.iter().chain(&self.drop) {
-            if !["properties.", "traits.", "context."].iter().any(|start| field.starts_with(start)) {
-                return Err(Error::config(format!(
-                    "{field:?} has to begin with properties., traits. or context."
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Its connector.
-    pub fn connector(&self) -> Result<&'static Connector> {
-        connectors::find(&self.connector).ok_or_else(|| unknown_connector(&self.connector))
-    }
-
-    /// Where time-bound collections begin.
-    pub fn start(&self) -> Result<Option<Timestamp>> {
-        match &self.start_date {
-            None => Ok(None),
-            Some(text) => headwater_core::time::parse_time(text).map(Some).ok_or_else(|| {
-                Error::config(format!("start_date {text:?} is no date: write it like 2024-01-01"))
-            }),
-        }
-    }
-
-    /// The schema that its calls go to.
-    pub fn calls_schema(&self) -> Result<String> {
-        let schema = match &self.events_schema {
-            Some(schema) => schema.clone(),
-            None if self.connector()?.objects.is_some() => format!("{}_events", self.name),
-            None => self.name.clone(),
-        };
-        crate::warehouse::name::check_schema(&schema)?;
-        Ok(schema)
-    }
-}
-
-/// The error for a connector that is not there.
-pub fn unknown_connector(name: &str) -> Error {
-    let near = connectors::nearest(name);
-    Error::config(match near.is_empty() {
-        true => format!("unknown connector {name}; headwater catalog lists them"),
-        false => format!("unknown connector {name}; the nearest are {}", near.join(", ")),
-    })
-}
-
-/// Replaces `${NAME}` in every string value; `$$` is `$`.
-fn expand(value: &mut Value, env: &dyn Fn(&str) -> Option<String>, path: &str) -> Result<()> {
-    match value {
-        Value::String(text) if text.contains('$') => *text = expand_text(text, env, path)?,
-        Value::Array(items) => {
-            for (place, item) in items.iter_mut().enumerate() {
-                expand(item, env, &format!("{path}[{place}]"))?;
-            }
-        }
-        Value::Object(members) => {
-            for (name, member) in members {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                expand(member, env, &path)?;
-            }
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn expand_text(text: &str, env: &dyn Fn(&str) -> Option<String>, path: &str) -> Result<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        if let Some(after) = after.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some((name, after)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) {
-            let value = env(name);
-            out.push_str(
-                &value.ok_or_else(|| Error::config(format!("{path}: the environment has no {name}")))?,
-            );
-            rest = after;
-        } else {
-            return Err(Error::config(format!(
-                "{path}: write $$ for a dollar sign, or ${{NAME}} for the environment's NAME"
-            )));
-        }
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
-/// Reads a part of the file; what is wrong is said with its place.
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let (path, message) = (error.path().to_string(), nearest(&error.inner().to_string()));
-        // The message names what is unknown itself; so does the path, in the end.
-        let path = if message.contains("unknown key") {
-            path.rsplit_once('.').map_or("", |(path, _)| path)
-        } else {
-            path.as_str()
-        };
-        if matches!(path, "" | ".") { message } else { format!("{path}: {message}") }
-    })
-}
-
-/// Adds the nearest known name to serde's `unknown field` message.
-pub fn nearest(message: &str) -> String {
-    let message = message.split(" at line ").next().unwrap_or(message);
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((unknown, known))
-            if message.contains("unknown field") || message.contains("unknown variant") =>
-        {
-            let kind = if message.contains("unknown variant") { "value" } else { "key" };
-            let (before, _) = message.split_once("unknown ").unwrap_or(("", ""));
-            match closest(unknown, known.iter().copied()) {
-                Some(near) => format!("{before}unknown {kind} {unknown}; did you mean {near}?"),
-                None if known.is_empty() => format!("{before}unknown {kind} {unknown}; there are none here"),
-                None => format!("{before}unknown {kind} {unknown}; known are {}", known.join(", ")),
-            }
-        }
-        _ => message.to_owned(),
-    }
-}
-
-/// The name nearest to `name`, if any is near.
-pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, known)| *distance <= name.len().max(known.len()) / 3 + 1)
-        .min()
-        .map(|(_, known)| known)
-}
-
-fn one_line(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String {
-    let message = message.lines().collect::<Vec<_>>().join(" ");
-    match span {
-        Some(span) => {
-            format!("line {}: {message}", text[..span.start.min(text.len())].matches('\n').count() + 1)
-        }
-        None => message,
     }
 }
 
