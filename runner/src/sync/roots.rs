@@ -98,6 +98,8 @@ pub(super) async fn roots(
         keep(&mut progress, &below);
         roots.push(Root { collection: *collection, key, loads, progress, fills: &[] });
     }
+    // Lists first: a feed's first reading may take an allotment that the tables people look at need too.
+    roots.sort_by_key(|root| !root.fills.is_empty());
     Ok(roots)
 }
 
