@@ -21,7 +21,7 @@ mod source;
 mod text;
 
 pub use source::SourceSettings;
-pub use text::{closest, nearest, unknown_connector};
+pub use text::{closest, nearest, unknown_connector, unknown_source};
 use text::{expand, one_line, read};
 
 /// The whole file.
@@ -206,18 +206,6 @@ impl Config {
             }
         }
         Ok(())
-    }
-
-    /// The source of that name, or an error that names the nearest.
-    pub fn find(&self, name: &str) -> Result<&SourceSettings> {
-        self.source.iter().find(|source| source.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.source.iter().map(|source| source.name.as_str()).collect();
-            Error::config(match closest(name, known.iter().copied()) {
-                Some(near) => format!("there is no source {name}; did you mean {near}?"),
-                None if known.is_empty() => format!("there is no source {name}: the config names none"),
-                None => format!("there is no source {name}; there are {}", known.join(", ")),
-            })
-        })
     }
 }
 

@@ -4,6 +4,17 @@ use headwater_connectors as connectors;
 use headwater_core::error::{Error, Result};
 use serde_json::Value;
 
+/// The error for a source that is not there.
+pub fn unknown_source<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
+    Error::config(match closest(name, known.clone()) {
+        Some(near) => format!("there is no source {name}; did you mean {near}?"),
+        None => match known.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => format!("there is no source {name}: the config names none"),
+            known => format!("there is no source {name}; there are {known}"),
+        },
+    })
+}
+
 /// The error for a connector that is not there.
 pub fn unknown_connector(name: &str) -> Error {
     let near = connectors::nearest(name);

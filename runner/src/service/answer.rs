@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater_core::{
-    error::{Error, Result},
-    http::{Client, Options},
-};
+use headwater_core::error::{Error, Result};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -41,19 +38,11 @@ impl Service {
     /// The collections that this account has, its own objects and fields included.
     async fn discover(&self, name: &str) -> Result<Value> {
         let source = self.source(name)?;
-        let account = self.check(source).await?;
         let connector = source.connector()?;
         let objects = connector.objects.as_ref().ok_or_else(|| {
             Error::config(format!("{} has no objects; its events arrive by themselves", connector.title))
         })?;
-        let opened = (objects.open)(self.settings(source))?;
-        let options = Options {
-            vault: Some(self.vault.clone()),
-            vault_key: source.name.clone(),
-            base_url: source.base_url.clone(),
-            ..Options::default()
-        };
-        let client = Client::new(opened.api(&account)?, options)?;
+        let (opened, client, account) = self.open_source(source, objects).await?;
         let collections = opened.catalog(&client, objects.collections).await?;
         Ok(json!({
             "account": account,

@@ -8,20 +8,21 @@ use std::{
 
 use headwater_core::{
     auth::Vault,
+    connector::Objects,
     error::{Error, Result},
-    http::{Client, Options},
-    object::Account,
+    http::Client,
+    object::{Account, ObjectSource},
 };
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    config::{Config, SourceSettings, WarehouseSettings},
+    config::{Config, SourceSettings, WarehouseSettings, unknown_source},
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Receiver, Route, Routes},
     state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
-    sync::{Bounds, Job, Observer, Report, Tools, sync},
+    sync::{Bounds, Job, Observer, Report, Silent, Tools, open, sync},
     warehouse::{Warehouse, sqlite::SqliteWarehouse},
 };
 
@@ -129,7 +130,7 @@ impl Service {
     pub fn source(&self, name: &str) -> Result<&SourceSettings> {
         match self.sources.get(name) {
             Some(source) => Ok(source),
-            None => self.config.find(name),
+            None => Err(unknown_source(name, self.sources.keys().map(String::as_str))),
         }
     }
 
@@ -174,14 +175,7 @@ impl Service {
         let Ok(_turn) = turn.try_lock() else {
             return Err(Error::transient(format!("source {} is being synced already", job.source)));
         };
-        let tools = Tools {
-            warehouse: self.warehouse.clone(),
-            vault: Some(self.vault.clone()),
-            observer,
-            stop: self.stopping(),
-            bounds: Bounds::default(),
-        };
-        let report = sync(&job, &tools).await;
+        let report = sync(&job, &self.tools(observer)).await;
         if report.account != job.account && !report.account.id.is_empty() {
             self.state.set_account(&job.source, &report.account).await?;
         }
@@ -201,28 +195,38 @@ impl Service {
         Ok(report)
     }
 
-    /// Asks the vendor whether the credentials are good; returns the account that they open.
-    pub async fn check(&self, source: &SourceSettings) -> Result<Account> {
-        let within = |error: Error| error.within("source", &source.name);
-        let connector = source.connector().map_err(within)?;
-        let Some(objects) = &connector.objects else {
-            return Ok(Account { title: format!("{} only receives", connector.title), ..Account::default() });
-        };
-        let settings = self.settings(source);
-        let opened = (objects.open)(settings).map_err(within)?;
-        let stored = self.state.account(&source.name).await?;
-        let options = Options {
+    fn tools(&self, observer: Arc<dyn Observer>) -> Tools {
+        Tools {
+            warehouse: self.warehouse.clone(),
             vault: Some(self.vault.clone()),
-            vault_key: source.name.clone(),
-            base_url: source.base_url.clone(),
-            ..Options::default()
-        };
-        let client = Client::new(opened.api(&stored).map_err(within)?, options).map_err(within)?;
-        let account = opened.check(&client).await.map_err(within)?;
-        if account != stored {
+            observer,
+            stop: self.stopping(),
+            bounds: Bounds::default(),
+        }
+    }
+
+    /// Opens a source that has objects, which proves its credentials, and remembers its account.
+    async fn open_source(
+        &self,
+        source: &SourceSettings,
+        objects: &Objects,
+    ) -> Result<(Box<dyn ObjectSource>, Client, Account)> {
+        let job = self.job(source).await?;
+        let opened = open(&job, &self.tools(Arc::new(Silent)), objects).await;
+        let (opened, client, account) = opened.map_err(|error| error.within("source", &source.name))?;
+        if account != job.account {
             self.state.set_account(&source.name, &account).await?;
         }
-        Ok(account)
+        Ok((opened, client, account))
+    }
+
+    /// Asks the vendor whether the credentials are good; returns the account that they open.
+    pub async fn check(&self, source: &SourceSettings) -> Result<Account> {
+        let connector = source.connector()?;
+        match &connector.objects {
+            Some(objects) => self.open_source(source, objects).await.map(|(_, _, account)| account),
+            None => Ok(Account { title: format!("{} only receives", connector.title), ..Account::default() }),
+        }
     }
 
     /// The keys that let deliveries to a source in: the file's, or those that were made for it.
@@ -307,5 +311,40 @@ impl Events {
         let normalised = self.books.position("inbox").await?;
         let (calls, loaded) = (self.books.position("calls").await?, self.books.position("loaded").await?);
         Ok(normalised > self.inbox.committed() && loaded >= calls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sources_of_the_file_and_of_the_state_stand_side_by_side() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = "[[source]]\nname = 'site'\nconnector = 'segment'\nenvironment = 'file'";
+        let config = || {
+            let mut config = Config::parse(file, &|_| None).unwrap();
+            config.data_dir = folder.path().join("data");
+            config.key_file = Some(folder.path().join("key"));
+            config
+        };
+        let service = Service::open(config()).await.unwrap();
+        for name in ["site", "app"] {
+            let source = json!({ "name": name, "connector": "segment", "environment": "state" });
+            service.state.set_source(name, &source).await.unwrap();
+        }
+        assert!(Service::open(config()).await.err().unwrap().message().contains("in use"));
+        drop(service);
+        let service = Service::open(config()).await.unwrap();
+        let environment = |name: &str| service.sources[name].environment.clone().unwrap();
+        assert_eq!((environment("app"), environment("site")), ("state".to_owned(), "file".to_owned()));
+        let keys = service.keys(service.source("app").unwrap()).await.unwrap();
+        assert_eq!((keys.write.len(), keys.webhook.len()), (1, 1));
+        assert!(
+            service.source("apq").err().unwrap().message().contains("did you mean app"),
+            "the nearest is named"
+        );
     }
 }

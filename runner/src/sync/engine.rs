@@ -145,7 +145,7 @@ async fn read_all(
 }
 
 /// Opens the source: settings, client, check; a second client where the account says where its API is.
-pub(super) async fn open(
+pub async fn open(
     job: &Job,
     tools: &Tools,
     objects: &Objects,
@@ -158,6 +158,7 @@ pub(super) async fn open(
                 vault: tools.vault.clone(),
                 vault_key: job.source.clone(),
                 base_url: job.base_url.clone(),
+                account: account.clone(),
                 ..Options::default()
             },
         )

@@ -26,7 +26,7 @@ pub mod schedule;
 mod session;
 pub mod touch;
 
-pub use engine::sync;
+pub use engine::{open, sync};
 
 /// What is synced.
 #[derive(Clone)]
