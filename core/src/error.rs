@@ -30,6 +30,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Config,
+        Self::Auth,
+        Self::Forbidden,
+        Self::RateLimited,
+        Self::Transient,
+        Self::Expired,
+        Self::Unexpected,
+        Self::Unsigned,
+    ];
+
+    /// The kind of that name.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether asking again, later, may succeed without anybody doing anything.
     pub fn is_temporary(self) -> bool {
         matches!(self, Kind::RateLimited | Kind::Transient)

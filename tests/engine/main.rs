@@ -1,6 +1,7 @@
 //! Whole runs of the engine, and of the pipeline, against a pretended vendor and the real embedded warehouse: what must hold
 //! whatever the connector is.
 
+mod away;
 mod cursors;
 mod durable;
 mod families;

@@ -16,20 +16,20 @@ use tokio::sync::{mpsc, watch};
 
 use crate::world::query;
 
-const LIMITS: Limits = Limits { call_bytes: 32 << 10, batch_calls: 2500 };
+pub(crate) const LIMITS: Limits = Limits { call_bytes: 32 << 10, batch_calls: 2500 };
 /// The version of the API that Stripe's webhooks have to be of for their objects to be loaded as they are.
 const VERSION: &str = "2025-02-24.acacia";
 
 /// Logs, books and warehouse of one folder.
-struct House {
-    inbox: Arc<Log>,
-    calls: Arc<Log>,
-    books: Books,
-    warehouse: Arc<SqliteWarehouse>,
+pub(crate) struct House {
+    pub(crate) inbox: Arc<Log>,
+    pub(crate) calls: Arc<Log>,
+    pub(crate) books: Books,
+    pub(crate) warehouse: Arc<SqliteWarehouse>,
 }
 
 impl House {
-    async fn open(folder: &Path) -> Self {
+    pub(crate) async fn open(folder: &Path) -> Self {
         let log = |name: &str| Log::open(Arc::new(DiskFiles), folder.join(name), Options::default());
         Self {
             inbox: Arc::new(log("inbox").await.expect("a log")),
@@ -44,7 +44,14 @@ impl House {
         self.calls.close().await;
     }
 
-    async fn put(&self, source: &str, kind: DeliveryKind, surface: &str, received_at: &str, body: &Value) {
+    pub(crate) async fn put(
+        &self,
+        source: &str,
+        kind: DeliveryKind,
+        surface: &str,
+        received_at: &str,
+        body: &Value,
+    ) {
         let delivery = Delivery {
             received_at: received_at.parse().expect("a time"),
             method: Method::POST,
@@ -67,7 +74,7 @@ impl House {
     }
 
     /// A batch of the tracking API.
-    async fn batch(&self, received_at: &str, body: Value) {
+    pub(crate) async fn batch(&self, received_at: &str, body: Value) {
         self.put("app", DeliveryKind::Tracking, "batch", received_at, &body).await;
     }
 
@@ -106,7 +113,7 @@ impl House {
         sources
     }
 
-    async fn position(&self, name: &'static str) -> u64 {
+    pub(crate) async fn position(&self, name: &'static str) -> u64 {
         self.books.position(name).await.expect("books")
     }
 
@@ -120,7 +127,7 @@ impl House {
     }
 
     /// What the warehouse says of a schema: delivered, rejected, changes.
-    async fn loaded(&self, schema: &str) -> [u64; 3] {
+    pub(crate) async fn loaded(&self, schema: &str) -> [u64; 3] {
         let schema = self.warehouse.schema(schema).await.expect("a schema");
         let position = schema.progress().await.expect("progress").remove("calls").unwrap_or_default();
         ["delivered", "rejected", "changes"].map(|name| position[name].as_u64().unwrap_or(0))
@@ -139,12 +146,12 @@ impl House {
         eligible - loaded
     }
 
-    fn rows(&self, schema: &str, sql: &str) -> Vec<String> {
+    pub(crate) fn rows(&self, schema: &str, sql: &str) -> Vec<String> {
         query(&self.warehouse.file(schema), sql)
     }
 }
 
-fn sources() -> HashMap<String, Arc<Source>> {
+pub(crate) fn sources() -> HashMap<String, Arc<Source>> {
     let source = |name: &str, connector: &str, schema: &str, filter: Filter| {
         let connector = headwater_connectors::find(connector).expect("a connector");
         let settings = json!({ "api_key": "sk_test_1", "webhook_secret": "whsec_1" });
@@ -161,12 +168,12 @@ fn sources() -> HashMap<String, Arc<Source>> {
     ])
 }
 
-fn track(id: &str, event: &str) -> Value {
+pub(crate) fn track(id: &str, event: &str) -> Value {
     json!({ "type": "track", "messageId": id, "userId": "u", "event": event })
 }
 
 /// A webhook about a customer.
-fn customer(event: &str, kind: &str, name: &str, created: i64) -> Value {
+pub(crate) fn customer(event: &str, kind: &str, name: &str, created: i64) -> Value {
     json!({
         "id": event, "object": "event", "type": kind, "created": created, "api_version": VERSION,
         "data": { "object": { "id": "cus_1", "object": "customer", "name": name, "created": 1_700_000_000 } }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::{End, Globals, say, source};
 use crate::{
-    config::unknown_connector,
+    config::{date, nearest, unknown_connector},
     sync::{Bounds, Job, Silent, Tools, sync},
     warehouse::{
         Committed, Load, Schema, Swept, Warehouse,
@@ -65,13 +65,8 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
     };
     let settings = serde_json::from_str(&text)
         .map_err(|error| Error::config(format!("--settings is no JSON: {error}")))?;
-    connector.validate(&settings).map_err(|error| Error::config(crate::config::nearest(error.message())))?;
-    let start_date = match &args.start_date {
-        None => None,
-        Some(text) => Some(headwater_core::time::parse_time(text).ok_or_else(|| {
-            Error::config(format!("--start-date {text:?} is no date: write it like 2024-01-01"))
-        })?),
-    };
+    connector.validate(&settings).map_err(|error| Error::config(nearest(error.message())))?;
+    let start_date = args.start_date.as_deref().map(|text| date("--start-date", text)).transpose()?;
     let progress = match &args.state {
         Some(file) if file.exists() => serde_json::from_str(&read_file(file, "--state")?)
             .map_err(|error| Error::config(format!("--state {}: {error}", file.display())))?,

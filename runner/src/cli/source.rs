@@ -151,7 +151,7 @@ pub(super) fn end(report: &Value) -> Result<End> {
 }
 
 fn kind(told: &Value) -> Kind {
-    control::kind_named(told["kind"].as_str().unwrap_or(Kind::Transient.name()))
+    told["kind"].as_str().map_or(Kind::Transient, |name| Kind::find(name).unwrap_or(Kind::Unexpected))
 }
 
 /// Prints a run's report for people.

@@ -21,7 +21,7 @@ mod source;
 mod text;
 
 pub use source::SourceSettings;
-pub use text::{closest, nearest, unknown_connector, unknown_source};
+pub use text::{closest, date, nearest, unknown_connector, unknown_source};
 use text::{expand, one_line, read};
 
 /// The whole file.

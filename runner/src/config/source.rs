@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{nearest, unknown_connector};
+use super::{date, nearest, unknown_connector};
 use crate::sync::schedule::Schedule;
 
 /// One source.
@@ -116,12 +116,7 @@ impl SourceSettings {
 
     /// Where time-bound collections begin.
     pub fn start(&self) -> Result<Option<Timestamp>> {
-        match &self.start_date {
-            None => Ok(None),
-            Some(text) => headwater_core::time::parse_time(text).map(Some).ok_or_else(|| {
-                Error::config(format!("start_date {text:?} is no date: write it like 2024-01-01"))
-            }),
-        }
+        self.start_date.as_deref().map(|text| date("start_date", text)).transpose()
     }
 
     /// The schema that its calls go to.

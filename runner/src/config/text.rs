@@ -2,7 +2,14 @@
 
 use headwater_connectors as connectors;
 use headwater_core::error::{Error, Result};
+use jiff::Timestamp;
 use serde_json::Value;
+
+/// The date that a user wrote for `what`: a day, or any time that vendors write.
+pub fn date(what: &str, text: &str) -> Result<Timestamp> {
+    headwater_core::time::parse_time(text)
+        .ok_or_else(|| Error::config(format!("{what} {text:?} is no date: write it like 2024-01-01")))
+}
 
 /// The error for a source that is not there.
 pub fn unknown_source<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {

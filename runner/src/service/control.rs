@@ -185,25 +185,11 @@ pub async fn ask(folder: &Path, ask: &Ask, hear: &mut dyn FnMut(Say)) -> Result<
     while let Some(line) = lines.next_line().await.map_err(gone)? {
         match serde_json::from_str(&line)? {
             Say::Done { result } => return Ok(Some(result)),
-            Say::Failed { kind, error } => return Err(Error::new(kind_named(&kind), error)),
+            Say::Failed { kind, error } => {
+                return Err(Error::new(Kind::find(&kind).unwrap_or(Kind::Unexpected), error));
+            }
             say => hear(say),
         }
     }
     Err(Error::transient("the running headwater ended before it answered"))
-}
-
-/// The kind of that name.
-pub fn kind_named(name: &str) -> Kind {
-    [
-        Kind::Config,
-        Kind::Auth,
-        Kind::Forbidden,
-        Kind::RateLimited,
-        Kind::Transient,
-        Kind::Expired,
-        Kind::Unsigned,
-    ]
-    .into_iter()
-    .find(|kind| kind.name() == name)
-    .unwrap_or(Kind::Unexpected)
 }

@@ -46,7 +46,6 @@ pub struct Service {
     pub sources: BTreeMap<String, SourceSettings>,
     /// Keys, accounts, tokens, runs.
     pub state: Arc<dyn State>,
-    vault: Arc<dyn Vault>,
     /// Where tables go.
     pub warehouse: Arc<dyn Warehouse>,
     /// One run of a source at a time.
@@ -104,16 +103,7 @@ impl Service {
             sources.entry(source.name.clone()).or_insert(source);
         }
         let (stop, _) = watch::channel(false);
-        Ok(Self {
-            config,
-            sources,
-            vault: state.clone(),
-            state,
-            warehouse,
-            busy: Mutex::default(),
-            stop,
-            _lock: lock,
-        })
+        Ok(Self { config, sources, state, warehouse, busy: Mutex::default(), stop, _lock: lock })
     }
 
     /// Becomes true when the program is about to end.
@@ -198,7 +188,7 @@ impl Service {
     fn tools(&self, observer: Arc<dyn Observer>) -> Tools {
         Tools {
             warehouse: self.warehouse.clone(),
-            vault: Some(self.vault.clone()),
+            vault: Some(self.state.clone() as Arc<dyn Vault>),
             observer,
             stop: self.stopping(),
             bounds: Bounds::default(),
