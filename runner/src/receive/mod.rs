@@ -6,9 +6,10 @@ use std::{
     io::Read,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -89,6 +90,8 @@ pub struct Receiver {
     routes: RwLock<Arc<Routes>>,
     inbox: Arc<dyn Inbox>,
     quarantine: Arc<dyn Inbox>,
+    /// Whose turn it is to be stamped.
+    turn: Mutex<()>,
     settings: Receive,
     /// Deliveries by what became of them before the inbox.
     pub counts: Counts,
@@ -112,7 +115,14 @@ pub struct Counts {
 impl Receiver {
     /// A receiver that keeps deliveries in `inbox`, and those that nothing proves in `quarantine`.
     pub fn new(inbox: Arc<dyn Inbox>, quarantine: Arc<dyn Inbox>, settings: Receive) -> Self {
-        Self { routes: RwLock::default(), inbox, quarantine, settings, counts: Counts::default() }
+        Self {
+            routes: RwLock::default(),
+            inbox,
+            quarantine,
+            turn: Mutex::new(()),
+            settings,
+            counts: Counts::default(),
+        }
     }
 
     /// Takes deliveries for these sources from now on.
@@ -124,9 +134,9 @@ impl Receiver {
         self.routes.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    /// Keeps a delivery. What comes back is the answer if it could not be kept.
-    async fn keep(&self, delivery: &StoredDelivery) -> Result<(), Response> {
-        match self.inbox.put(delivery.encode().into()).await {
+    /// Keeps a delivery, and gives it its time of receipt. What comes back is the answer if it could not be kept.
+    async fn keep(&self, delivery: &mut StoredDelivery) -> Result<(), Response> {
+        match self.put(delivery).await {
             Ok(_) => {
                 self.counts.kept.fetch_add(1, Ordering::Relaxed);
                 Ok(())
@@ -140,6 +150,21 @@ impl Receiver {
                 let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
                 Err(response)
+            }
+        }
+    }
+
+    /// Stamps and puts in one step, so that the times of receipt have the inbox's order: the latest traits win by them.
+    fn put(&self, delivery: &mut StoredDelivery) -> impl Future<Output = Result<u64, LogError>> + Send {
+        let _turn = self.turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        delivery.delivery.received_at = now();
+        let mut put = Box::pin(self.inbox.put(delivery.encode().into()));
+        // The first poll takes the place in the queue; what follows only waits for the disk.
+        let first = put.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        async move {
+            match first {
+                Poll::Ready(done) => done,
+                Poll::Pending => put.await,
             }
         }
     }

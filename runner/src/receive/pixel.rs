@@ -47,7 +47,7 @@ async fn take(
     let key = pixel_record(&query).ok().and_then(|record| record.text("writeKey").ok().flatten());
     let routes = receiver.routes();
     let Some(route) = key.and_then(|key| routes.by_write_key.get(&key)) else { return refused() };
-    let delivery = StoredDelivery {
+    let mut delivery = StoredDelivery {
         source: route.source.clone(),
         connector: Some(route.connector.name.to_owned()),
         surface: call,
@@ -64,7 +64,7 @@ async fn take(
             lookups: Vec::new(),
         },
     };
-    match receiver.keep(&delivery).await {
+    match receiver.keep(&mut delivery).await {
         Ok(()) => image(),
         Err(response) => response,
     }

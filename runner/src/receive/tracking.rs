@@ -82,7 +82,7 @@ async fn take(
     };
     let mut kept = kept_headers(&headers, receiver.remote(&headers, connection.0));
     kept.remove(header::AUTHORIZATION);
-    let delivery = StoredDelivery {
+    let mut delivery = StoredDelivery {
         source: route.source.clone(),
         connector: Some(route.connector.name.to_owned()),
         surface: (*call).to_owned(),
@@ -99,7 +99,7 @@ async fn take(
             lookups: Vec::new(),
         },
     };
-    match receiver.keep(&delivery).await {
+    match receiver.keep(&mut delivery).await {
         Ok(()) => answer(StatusCode::OK, ""),
         Err(response) => response,
     }

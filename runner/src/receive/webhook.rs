@@ -131,7 +131,7 @@ async fn take(
         tracing::warn!(source, surface = surface.path, %error, "a delivery was refused");
         return answer(StatusCode::UNAUTHORIZED, error.message());
     }
-    match receiver.keep(&stored).await {
+    match receiver.keep(&mut stored).await {
         Ok(()) => reply(events.reply(&stored.delivery)),
         Err(response) => response,
     }
