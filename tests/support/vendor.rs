@@ -18,6 +18,7 @@ use axum::{
 };
 use headwater::sandbox::{Vendor, World};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::{net::TcpListener, runtime::Runtime};
 
 /// A vendor that listens on a loopback port until it is dropped.
@@ -55,7 +56,8 @@ impl Stand {
         Self::router(router, Duration::ZERO, &[])
     }
 
-    fn router(router: Router, delay: Duration, instead: &'static [(&'static str, &'static str)]) -> Self {
+    /// Serves a router, as [`sandbox`](Self::sandbox) does.
+    pub fn router(router: Router, delay: Duration, instead: &'static [(&'static str, &'static str)]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -141,11 +143,21 @@ pub fn source(name: &str, vendor: &dyn Vendor, url: &str, more: &str) -> String 
         // The largest plan's, so that nobody waits for the pace of lists.
         settings.insert("requests_per_minute".to_owned(), 2_500.into());
     }
-    let settings: Vec<String> =
-        settings.as_object().into_iter().flatten().map(|(name, value)| format!("{name} = {value}")).collect();
     format!(
-        "[[source]]\nname = \"{name}\"\nconnector = \"{}\"\nbase_url = \"{url}\"\n{more}\nsettings = {{ {} }}\n",
+        "[[source]]\nname = \"{name}\"\nconnector = \"{}\"\nbase_url = \"{url}\"\n{more}\nsettings = {}\n",
         vendor.name(),
-        settings.join(", ")
+        inline(&settings)
     )
+}
+
+/// A value as TOML writes it in one line.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("{name} = {}", inline(value))).collect();
+            format!("{{ {} }}", members.join(", "))
+        }
+        other => other.to_string(),
+    }
 }

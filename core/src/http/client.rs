@@ -21,6 +21,7 @@ use super::{
     pace::{Pace, jiff_duration},
     shelf::Shelf,
     veil::Veil,
+    vendor_clock::VendorClock,
     wire::{Clock, Wire, late},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub struct Client {
     pace: Pace,
     /// For each host, the session that its tokens come from.
     sessions: Vec<Option<Arc<Session>>>,
+    clock: VendorClock,
     /// Long answers that are read page by page.
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) options: Options,
@@ -84,7 +86,7 @@ impl Client {
         let wire = Arc::new(Wire::new(addresses, Veil::new(&api), clock, &options)?);
         let sessions = sessions(&api, &wire, &options)?;
         let shelf = Shelf::new(options.open_bodies, options.idle_timeout);
-        Ok(Self { api, wire, pace, sessions, shelf, options })
+        Ok(Self { api, wire, pace, sessions, clock: VendorClock::default(), shelf, options })
     }
 
     /// Sends a request and returns its answer: 2xx, and no error inside. It waits while the budget has no room.
@@ -115,6 +117,16 @@ impl Client {
         share: &mut Share,
     ) -> Result<(Answer, Option<Body>)> {
         self.ask(request, Reading::Begin(most), share).await
+    }
+
+    /// The same client, to which it is the time that the other one has heard of.
+    pub fn with_clock_of(self, other: &Client) -> Self {
+        Self { clock: other.clock.clone(), ..self }
+    }
+
+    /// What time it is at the vendor's, as its answers tell; ours where the two agree, and while none has told.
+    pub fn vendor_time(&self) -> Timestamp {
+        self.clock.now((self.options.clock)())
     }
 
     /// The account that the client was made for; empty before the first check.
@@ -225,6 +237,9 @@ impl Client {
         let work = async {
             let response = self.follow(request, address, token.as_ref()).await?;
             let (status, headers) = (response.status(), response.headers().clone());
+            if address.host.is_some() {
+                self.clock.hear(&headers);
+            }
             let mut body = Body::new(response, asked.clone(), self.options.idle_timeout, pass);
             let all = self.options.max_answer;
             let most = match reading {

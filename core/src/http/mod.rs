@@ -3,7 +3,8 @@
 //! Here is what an API looks like, as values. What the [`Client`] does with them, from the outside in: `client`
 //! asks until it has an answer, `pace` keeps the limits, `address` lets nothing leave the declared hosts,
 //! `dress` adds credentials, `wire` sends one request, `judge` says what an answer means, `body` reads it, `budget` bounds
-//! what all of them hold, `shelf` keeps bodies open between pages.
+//! what all of them hold, `shelf` keeps bodies open between pages,
+//! `vendor_clock` knows what time it is there.
 
 pub(crate) mod address;
 pub(crate) mod body;
@@ -16,6 +17,7 @@ mod options;
 pub(crate) mod pace;
 pub(crate) mod shelf;
 mod veil;
+mod vendor_clock;
 pub(crate) mod wire;
 
 use std::{fmt, time::Duration};

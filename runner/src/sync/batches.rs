@@ -7,9 +7,11 @@ use headwater_core::{
     object::{Change, Collection, Deletes, From, Op, Origin, Type, Version},
     record::Record,
 };
-use jiff::Timestamp;
 
-use super::{new_id, session::Session};
+use super::{
+    new_id,
+    session::{Moment, Session},
+};
 use crate::warehouse::{
     Load, Prune, Reject,
     table::{Batch, Cell, Meta},
@@ -19,7 +21,7 @@ use crate::warehouse::{
 pub(super) struct Batches<'a> {
     session: &'a Session,
     /// When the request began that brought them.
-    began: Timestamp,
+    began: Moment,
     /// The load's id; rows inside others carry it as their pass, so that each reading of a parent stands for itself.
     id: String,
     tag: Arc<str>,
@@ -39,7 +41,7 @@ pub(super) struct Parent<'a> {
 }
 
 impl<'a> Batches<'a> {
-    pub fn new(session: &'a Session, began: Timestamp) -> Result<Self> {
+    pub fn new(session: &'a Session, began: Moment) -> Result<Self> {
         let id = new_id()?;
         let tag = id.as_str().into();
         Ok(Self {
@@ -68,9 +70,9 @@ impl<'a> Batches<'a> {
         let change = match change.version {
             Some(_) => change.clone(),
             // What brings no version is as new as the request that brought it.
-            None => change.clone().version(Some(Version::at(self.began))),
+            None => change.clone().version(Some(Version::at(self.began.theirs))),
         };
-        let meta = Meta { pass, overlap, received_at: self.began, delivery: None };
+        let meta = Meta { pass, overlap, received_at: self.began.ours, delivery: None };
         if let Err(reject) = batch.push(&change, meta) {
             self.rejects.push(reject);
         }
@@ -131,7 +133,7 @@ impl<'a> Batches<'a> {
         Load {
             id: self.id,
             run: Some(self.session.run.clone()),
-            began: Some(self.began),
+            began: Some(self.began.ours),
             batches: self.tables.into_values().collect(),
             rejects: self.rejects,
             records: self.kept,

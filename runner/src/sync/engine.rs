@@ -167,7 +167,7 @@ pub async fn open(
     let account = source.check(&first).await?;
     let client = match account == job.account {
         true => first,
-        false => client(&account)?,
+        false => client(&account)?.with_clock_of(&first),
     };
     Ok((source, client, account))
 }

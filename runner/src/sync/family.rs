@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::{
     batches::{Batches, Parent, last_words},
     new_id, pass,
-    session::Session,
+    session::{Moment, Session},
 };
 use crate::warehouse::{Committed, Load};
 
@@ -72,7 +72,7 @@ impl Family<'_> {
     }
 
     /// Turns a page, asked for at `began`, into one load. Children are read and committed before this returns.
-    pub async fn load(&self, page: Page, began: Timestamp, read: &Read) -> Result<Ready> {
+    pub async fn load(&self, page: Page, began: Moment, read: &Read) -> Result<Ready> {
         let session = self.session;
         let mut done = Committed::default();
         let mut batches = Batches::new(session, began)?;
@@ -142,7 +142,7 @@ impl Family<'_> {
                 return Ok(done);
             }
             loop {
-                let began = Timestamp::now();
+                let began = session.now();
                 let pull =
                     Pull { client: &session.client, collection: child, read: &read, parent: Some(parent) };
                 let page = session.within_stall(session.source.page(pull)).await;
@@ -194,7 +194,7 @@ impl Family<'_> {
             return Ok(Vec::new());
         };
         // Whatever changes the row from here on is newer than what is fetched.
-        let began = headwater_core::object::Version::at(Timestamp::now());
+        let began = headwater_core::object::Version::at(session.now().theirs);
         let found =
             session.within_stall(session.source.fetch(&session.client, collection, &change.record)).await?;
         let mut changes = Vec::new();

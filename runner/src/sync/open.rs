@@ -12,15 +12,16 @@ use super::session::Session;
 
 /// Opens a pass: fixes its upper bound, and cuts it into reads.
 pub(super) async fn open(session: &Session, collection: &Collection, progress: &mut Progress) -> Result<()> {
-    let began = Timestamp::now();
+    let began = session.now();
     let start = session.job.start_date;
-    let before =
-        |lag| began.saturating_sub(SignedDuration::try_from(lag).unwrap_or_default()).unwrap_or(began);
+    let before = |now: Timestamp, lag| {
+        now.saturating_sub(SignedDuration::try_from(lag).unwrap_or_default()).unwrap_or(now)
+    };
     let (to, bounded) = match collection.since {
         None | Some(Since::Cursor { .. }) => (None, false),
-        Some(Since::Span { .. }) => (Some(began), true),
-        Some(Since::Time { until, lag, .. }) => (Some(before(lag)), until.is_some()),
-        Some(Since::Newest { lag, .. }) => (Some(before(lag)), false),
+        Some(Since::Span { .. }) => (Some(began.theirs), true),
+        Some(Since::Time { until, lag, .. }) => (Some(before(began.theirs, lag)), until.is_some()),
+        Some(Since::Newest { lag, .. }) => (Some(before(began.theirs, lag)), false),
     };
     let partitions = session.within_stall(session.source.partitions(&session.client, collection)).await?;
     let mut whole = !matches!(collection.since, Some(Since::Cursor { .. }));
@@ -36,7 +37,7 @@ pub(super) async fn open(session: &Session, collection: &Collection, progress: &
                 let synced_to = progress.synced_to.filter(|_| known);
                 synced_to.map(|time| time.saturating_sub(overlap).unwrap_or(time)).max(start)
             }
-            Some(Since::Cursor { lag, .. }) => start.map(|start| start.min(before(lag))),
+            Some(Since::Cursor { lag, .. }) => start.map(|start| start.min(before(began.theirs, lag))),
         };
         whole &= from.is_none();
         let page = match collection.since {
@@ -64,8 +65,10 @@ pub(super) async fn open(session: &Session, collection: &Collection, progress: &
         Some(previous) => previous.id.clone(),
         None => format!("{}:{}", session.run, collection.name),
     };
-    // What is newer than the bound is not listed: for a sweep the pass is no younger than that.
-    progress.pass = Some(Pass { id, began: to.unwrap_or(began), whole });
+    // What is newer than the bound is not listed: for a sweep, which goes by our load times, the pass is no younger than that.
+    let behind = to.map_or(SignedDuration::ZERO, |to| began.theirs.duration_since(to));
+    let pass_began = began.ours.saturating_sub(behind).unwrap_or(began.ours);
+    progress.pass = Some(Pass { id, began: pass_began, whole });
     progress.reads = reads;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A pass: one complete reading of a collection or feed. It is opened as reads (partitions × windows), each of which goes from page
 //! to page; every page's rows, and the progress that covers them, are one commit.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures::{FutureExt, StreamExt, stream};
 use headwater_core::{
@@ -9,7 +9,6 @@ use headwater_core::{
     error::{Error, Kind, Result},
     object::{Deletes, Page, Pull},
 };
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -19,7 +18,7 @@ use super::{
     is_fatal,
     open::{filled, is_counted, open, set_position},
     rereads::rereads,
-    session::{CLOCKS, Root, Session},
+    session::{CLOCKS, Moment, Root, Session},
 };
 
 /// Partitions that are read at once, where the collection has no windows that say how many.
@@ -92,7 +91,7 @@ async fn walk(family: &Family<'_>, shared: &Mutex<Shared>, mut read: Read) -> Re
     let session = family.session;
     let bounds = session.tools.bounds;
     let opened = read.clone();
-    let mut since_job_began = Timestamp::now();
+    let mut since_job_began = Instant::now();
     let mut forgiven = false;
     let mut fetched = match session.is_stopping() {
         true => return stopped(shared).await,
@@ -129,14 +128,14 @@ async fn walk(family: &Family<'_>, shared: &Mutex<Shared>, mut read: Read) -> Re
                 return if ended { Ok(()) } else { stopped(shared).await };
             }
             (false, None) => {
-                since_job_began = began;
+                since_job_began = Instant::now();
                 let (committed, following) = tokio::join!(commit, fetch(family, &next));
                 committed?;
                 fetched = following;
             }
             (false, Some(wait)) => {
                 commit.await?;
-                if began.duration_since(since_job_began).unsigned_abs() > bounds.job_stall {
+                if since_job_began.elapsed() > bounds.job_stall {
                     return Err(Error::transient(format!(
                         "the vendor's job has not ended in {} hours",
                         bounds.job_stall.as_secs() / 3600
@@ -174,9 +173,9 @@ async fn give_up(shared: &Mutex<Shared>, read: &Read, error: Error) -> Result<()
 }
 
 /// A page, and when it was asked for.
-async fn fetch(family: &Family<'_>, read: &Read) -> Result<(Page, Timestamp)> {
+async fn fetch(family: &Family<'_>, read: &Read) -> Result<(Page, Moment)> {
     let session = family.session;
-    let began = Timestamp::now();
+    let began = session.now();
     let pull = Pull { client: &session.client, collection: family.collection, read, parent: None };
     Ok((session.within_stall(session.source.page(pull)).await?, began))
 }
@@ -188,7 +187,7 @@ async fn commit(
     read: &Read,
     next: &Read,
     page: Page,
-    began: Timestamp,
+    began: Moment,
 ) -> Result<()> {
     let session = family.session;
     let ended = !page.more;

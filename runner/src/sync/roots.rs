@@ -41,7 +41,7 @@ pub(super) async fn roots(
             .collect();
         match feed.horizon {
             Some(horizon) => {
-                let now = Timestamp::now();
+                let now = session.now().theirs;
                 let kept = now.checked_sub(horizon).unwrap_or(Timestamp::MIN);
                 if progress.synced_to.is_none_or(|position| position < kept) {
                     // It does not reach back to where we were: it goes on from where it stands now, by whichever clock is

@@ -11,7 +11,7 @@ use headwater_core::{
     http::Client,
     object::{Collection, From, ObjectSource},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -20,6 +20,13 @@ use crate::warehouse::{Load, Schema, table::TableSpec};
 
 /// How far a vendor's clock may be behind ours.
 pub(super) const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
+
+/// A moment, by both clocks. Load times are ours; bounds and versions are compared with the vendor's own times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub ours: Timestamp,
+    pub theirs: Timestamp,
+}
 
 /// An opened source: what every read of a run shares.
 pub(super) struct Session {
@@ -68,6 +75,11 @@ pub(super) struct Root {
 }
 
 impl Session {
+    /// Now.
+    pub fn now(&self) -> Moment {
+        Moment { ours: Timestamp::now(), theirs: self.client.vendor_time() }
+    }
+
     /// Whether reads have to stop at the next page's end.
     pub fn is_stopping(&self) -> bool {
         *self.tools.stop.borrow() || *self.halt.borrow()

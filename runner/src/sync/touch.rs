@@ -8,7 +8,6 @@ use headwater_core::{
     object::{Change, Op, Version},
     record::Record,
 };
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Outcome, batches::Batches, family::Family, is_fatal, session::Session};
@@ -46,7 +45,7 @@ pub(super) async fn fetch(
     let rows: Vec<_> = rows(stored).into_iter().collect();
     let mut failures = 0;
     for chunk in rows.chunks(BATCH) {
-        let began = Timestamp::now();
+        let began = session.now();
         let mut batches = Batches::new(session, began)?;
         let mut done = Vec::new();
         let mut failed = None;
