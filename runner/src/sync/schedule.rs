@@ -5,6 +5,9 @@ use std::{str::FromStr, time::Duration};
 use headwater_core::error::{Error, Result};
 use jiff::{SignedDuration, Span, Timestamp, civil, tz::TimeZone};
 
+/// A clock that was set back by no more than this is waited for.
+const SET_BACK: SignedDuration = SignedDuration::from_mins(1);
+
 /// When a source's objects are synced.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -84,8 +87,12 @@ impl Schedule {
     }
 
     /// Whether a run is due at `now`, and for which moment, when the last one was for `last`. However many were missed,
-    /// the latest stands for all: they are caught up once.
+    /// the latest stands for all: they are caught up once. A last one that lies ahead was for a clock that was wrong: nobody waits
+    /// until time has caught up with it.
     pub fn due(&self, last: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        if last.duration_since(now) > SET_BACK {
+            return Some(now);
+        }
         let mut due = self.after(last).filter(|time| *time <= now)?;
         // Far behind: skip ahead rather than count every minute of a year.
         let day = SignedDuration::from_hours(24);
@@ -224,6 +231,9 @@ mod tests {
         let due = schedule.due(last, now).unwrap();
         assert_eq!(due.to_string(), "2024-01-01T10:00:00Z");
         assert_eq!(schedule.due(due, now), None);
+        assert_eq!(schedule.due(now + SET_BACK, now), None);
+        let ahead = now + SignedDuration::from_hours(5);
+        assert_eq!(schedule.due(ahead, now), Some(now), "the clock was set back");
         let delay = schedule.delay("a", due);
         assert!(delay < Duration::from_secs(600) && delay == schedule.delay("a", due));
     }
