@@ -111,13 +111,21 @@ fn read_or_make(file: &Path) -> Result<[u8; KEY]> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(named)?;
     }
+    // It gets its name when it is whole: a process that ends in between leaves no key that is half a key.
+    let draft = file.with_extension(format!("{}.new", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(file) {
-        Ok(mut made) => {
-            made.write_all(hex::encode(key).as_bytes()).and_then(|()| made.sync_all()).map_err(named)?;
+    let mut made = options.open(&draft).map_err(named)?;
+    made.write_all(hex::encode(key).as_bytes()).and_then(|()| made.sync_all()).map_err(named)?;
+    let linked = std::fs::hard_link(&draft, file);
+    std::fs::remove_file(&draft).map_err(named)?;
+    match linked {
+        Ok(()) => {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(named)?;
             Ok(key)
         }
         // Another process made it in the meantime.
@@ -170,6 +178,7 @@ mod tests {
         let key = read_or_make(&file).unwrap();
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read_or_make(&file).unwrap(), key);
+        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no draft is left");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(read_or_make(&file).unwrap_err().message().contains("chmod 600"));
     }
