@@ -11,6 +11,7 @@ use headwater::sandbox::{Vendor, World};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
+    clock::Clock,
     house::{House, Running},
     tables::{Tables, count, living, same},
     tokens::Tokens,
@@ -30,6 +31,8 @@ pub struct Plan {
     pub world: u64,
     /// How many days of history are read; none: all.
     pub days: Option<i64>,
+    /// How many minutes the vendor's clock is ahead of ours.
+    pub ahead: i64,
     /// How late each answer is.
     pub delay: Duration,
     /// Smaller pages than asked for.
@@ -42,6 +45,8 @@ pub struct Plan {
     pub grows: bool,
     /// Whether the vendor hands out tokens that end, and rotates what renews them.
     pub tokens: bool,
+    /// Whether the clock jumps.
+    pub jumps: bool,
     /// Reads that may be open at once; and those of one list.
     pub open: (u64, u64),
     /// What every process asks before it reads.
@@ -83,12 +88,14 @@ impl Plan {
             size,
             world: 5,
             days: None,
+            ahead: -12,
             delay: Duration::from_millis(10),
             pages: &[],
             changes: (1, 0),
             trouble: false,
             grows: false,
             tokens: false,
+            jumps: false,
             open: (4, 1),
             greeting: &[],
             longest: Duration::from_millis(1_500),
@@ -105,7 +112,12 @@ impl Plan {
 
     /// The vendor's stage, troubled by a seed or not at all.
     pub fn stage(&self, seed: Option<u64>) -> Stage {
-        let play = Play::new(self.vendor, account(self.world, self.size), self.changes.0, self.changes.1);
+        let play = Play::new(
+            self.vendor,
+            account(self.world, self.size, self.ahead),
+            self.changes.0,
+            self.changes.1,
+        );
         let mut router: Router = play.api();
         if self.grows {
             router = growing(router);
@@ -118,6 +130,7 @@ impl Plan {
             let (guarded, guard) = Tokens::guard(router, &*play.vendor);
             (router, tokens) = (guarded, Some(guard));
         }
+        let router = play.dated(router);
         Stage { stand: Stand::router(router, self.delay, self.pages), play, tokens }
     }
 
@@ -142,7 +155,8 @@ impl Plan {
 
     fn disturbed(&self, seed: u64, kills: usize, (whole, calm): &(Tables, Vec<String>), test: &str) {
         let stage = self.stage(Some(seed));
-        let house = House::new(&self.source(&stage));
+        let mut house = House::new(&self.source(&stage));
+        let mut clock = if self.jumps { Clock::of(&mut house, seed) } else { None };
         let mut rng = StdRng::seed_from_u64(seed);
         let flags: &[&str] = if self.broken == Broken::StartsOver { &["--full"] } else { &[] };
         let forgotten = self.forget(&house);
@@ -155,7 +169,12 @@ impl Plan {
                 "{} of {tries} syncs ended before they could be killed",
                 tries - ends.len()
             );
+            clock.iter_mut().for_each(|clock| clock.jump(&house));
             let mut running = house.start(&[&["sync", "shop"], flags].concat());
+            if let Some(clock) = clock.as_mut() {
+                std::thread::sleep(Duration::from_millis(rng.random_range(0..400)));
+                clock.jump(&house);
+            }
             self.wait(&mut rng, &stage, &mut running, share);
             let alive = running.is_alive();
             if alive {
@@ -174,8 +193,12 @@ impl Plan {
             }
         }
         stage.play.finish();
+        clock.iter().for_each(|clock| clock.set(&house, 0));
         let asked = stage.stand.asked();
-        house.run(&["sync", "shop"]).success();
+        // One ends the pass that the last kill left open, and one reads what happened behind its back.
+        for _ in 0..2 {
+            house.run(&["sync", "shop"]).success();
+        }
         if self.broken == Broken::ChangesRow {
             house.rows("shop", "UPDATE customers SET email = 'other' WHERE rowid = 3");
         }

@@ -1,17 +1,16 @@
 //! A vendor whose account changes while it is read, the same way for everybody: after so many requests something happens, and
-//! what is left happens before the last run.
+//! what is left happens before the last run. It has a clock of its own, which stands on the time of what happened last, and says so
+//! with every answer.
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use axum::{Router, extract::Request, middleware, middleware::Next};
 use headwater::sandbox::{Vendor, World};
 use headwater_core::event::Delivery;
-use jiff::{SignedDuration, Timestamp};
-
-use crate::vendor;
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimePrinter};
 
 /// A vendor, and what is going to happen in its account.
 pub struct Play {
@@ -24,6 +23,7 @@ pub struct Play {
     asked: AtomicU64,
     happened: Mutex<u64>,
     told: Mutex<Vec<Delivery>>,
+    is_over: AtomicBool,
 }
 
 impl Play {
@@ -37,6 +37,7 @@ impl Play {
             asked: AtomicU64::default(),
             happened: Mutex::default(),
             told: Mutex::default(),
+            is_over: AtomicBool::default(),
         })
     }
 
@@ -51,9 +52,35 @@ impl Play {
         }))
     }
 
-    /// Everything that has not happened yet happens now.
+    /// Says with every answer what time it is at the vendor's.
+    pub fn dated(self: &Arc<Self>, router: Router) -> Router {
+        let play = self.clone();
+        router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let play = play.clone();
+            async move {
+                let mut response = next.run(request).await;
+                let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&play.now()).expect("a date");
+                response.headers_mut().insert("date", date.parse().expect("a header"));
+                response
+            }
+        }))
+    }
+
+    /// Everything that has not happened yet happens now, and some minutes go by: no list lags any more.
     pub fn finish(&self) {
         self.until(self.total);
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> Timestamp {
+        let later = if self.is_over.load(Ordering::SeqCst) { 300 } else { 1 };
+        self.moment(*self.happened.lock().expect("a number"), later)
+    }
+
+    /// Ten seconds each: no two changes of a row are of one version, and what is read between them is of another one.
+    fn moment(&self, number: u64, later: i64) -> Timestamp {
+        let seconds = SignedDuration::from_secs(10 * number as i64 + later);
+        self.from.saturating_add(seconds).expect("a time")
     }
 
     /// What the vendor has to tell of by webhook since this was last asked.
@@ -65,15 +92,15 @@ impl Play {
         let mut happened = self.happened.lock().expect("a number");
         while *happened < moment.min(self.total) {
             *happened += 1;
-            // A second each: no two changes of a row are of one version.
-            let at = self.from.saturating_add(SignedDuration::from_secs(*happened as i64)).expect("a time");
+            let at = self.moment(*happened, 0);
             self.told.lock().expect("a list").extend(self.vendor.happen(at));
         }
     }
 }
 
-/// An account of about so many objects. Its history ended ten minutes before these tests began, whoever asks.
-pub fn account(seed: u64, size: usize) -> World {
+/// An account of about so many objects, whose clock is so many minutes ahead of ours.
+pub fn account(seed: u64, size: usize, ahead: i64) -> World {
     static NOW: std::sync::OnceLock<Timestamp> = std::sync::OnceLock::new();
-    World { now: *NOW.get_or_init(|| vendor::world(0, 0).now), seed, size }
+    let now = *NOW.get_or_init(Timestamp::now);
+    World { now: now.saturating_add(SignedDuration::from_mins(ahead)).expect("a time"), seed, size }
 }

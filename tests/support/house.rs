@@ -158,6 +158,15 @@ impl House {
 
     /// Every table of a schema, its rows as sorted text, without what differs from run to run.
     pub fn tables(&self, schema: &str) -> BTreeMap<String, Vec<String>> {
+        self.tables_as(schema, |_, value| Some(format!("{value:?}")))
+    }
+
+    /// The same, each value written by `write` (column, value), or left out where that says nothing.
+    pub fn tables_as(
+        &self,
+        schema: &str,
+        write: impl Fn(&str, &Sql) -> Option<String>,
+    ) -> BTreeMap<String, Vec<String>> {
         let names = self.rows(schema, "SELECT name FROM sqlite_master WHERE type = 'table'");
         let names = names.into_iter().filter_map(|row| match row.into_iter().next() {
             Some(Sql::Text(name)) if !name.starts_with("_headwater") && !name.starts_with("sqlite_") => {
@@ -165,10 +174,10 @@ impl House {
             }
             _ => None,
         });
-        names.map(|name| (name.clone(), self.table(schema, &name))).collect()
+        names.map(|name| (name.clone(), self.table(schema, &name, &write))).collect()
     }
 
-    fn table(&self, schema: &str, table: &str) -> Vec<String> {
+    fn table(&self, schema: &str, table: &str, write: &impl Fn(&str, &Sql) -> Option<String>) -> Vec<String> {
         let columns =
             self.rows(schema, &format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name"));
         let columns: Vec<String> = columns
@@ -187,7 +196,8 @@ impl House {
             .map(|row| {
                 // Which columns exist depends on which page came first; what is in them does not.
                 let set = row.into_iter().zip(&columns).filter(|(value, _)| *value != Sql::Null);
-                set.map(|(value, name)| format!("{name}={value:?}")).collect::<Vec<_>>().join(" ")
+                let told = set.filter_map(|(value, name)| Some(format!("{name}={}", write(name, &value)?)));
+                told.collect::<Vec<_>>().join(" ")
             })
             .collect();
         rows.sort();
