@@ -8,6 +8,7 @@
 mod commands;
 mod configs;
 mod full_disk;
+mod handover;
 mod house;
 mod ingest;
 mod received;

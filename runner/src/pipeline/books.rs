@@ -102,6 +102,11 @@ pub struct Count {
 pub struct Books(Arc<Mutex<Connection>>);
 
 impl Books {
+    /// Says if `file` was written by a newer Headwater. Nothing is changed.
+    pub fn check_version(file: &Path) -> Result<()> {
+        crate::state::check_version(file, MIGRATIONS.len())
+    }
+
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path) -> Result<Self> {
         let named = |error: &dyn std::fmt::Display| {

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, SourceSettings, WarehouseSettings, unknown_source},
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
-    receive::{Receiver, Route, Routes},
+    receive::{Marks, Ready, Receiver, Route, Routes},
     state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
     sync::{Bounds, Job, Observer, Report, Silent, Tools, open, sync},
     warehouse::{Warehouse, sqlite::SqliteWarehouse},
@@ -29,9 +29,14 @@ use crate::{
 mod answer;
 pub mod control;
 mod lock;
+pub mod notify;
 mod run;
+mod socket;
+pub mod successor;
+mod timetable;
 
 pub use lock::Lock;
+pub use socket::Socket;
 
 /// Calls that are kept once they are loaded, in bytes: they can be made again from the inbox.
 const CALLS: u64 = 256 << 20;
@@ -59,6 +64,8 @@ pub struct Service {
 pub struct Events {
     /// Takes requests.
     pub receiver: Arc<Receiver>,
+    /// Tells whether more should be sent.
+    pub ready: Arc<Ready>,
     /// Makes calls of deliveries.
     pub normaliser: Arc<Normaliser>,
     /// Makes rows of calls; taken once it runs.
@@ -76,6 +83,12 @@ pub struct Events {
 /// Where the embedded warehouse's files are.
 pub fn warehouse_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("warehouse")
+}
+
+/// Says if something in a data folder was written by a newer Headwater. It changes nothing, and may be another process's.
+pub fn check_versions(data_dir: &Path) -> Result<()> {
+    SqliteState::check_version(&data_dir.join("state.db"))?;
+    Books::check_version(&data_dir.join("books.db"))
 }
 
 impl Service {
@@ -236,7 +249,8 @@ impl Service {
         let folder = &self.config.data_dir;
         let files = Arc::new(DiskFiles);
         let open = async |name: &str, keep: Keep, segment: u64| {
-            let options = LogOptions { keep, segment, ..LogOptions::default() };
+            let low_disk = self.config.receive.low_disk;
+            let options = LogOptions { keep, segment, low_disk, ..LogOptions::default() };
             Log::open(files.clone(), folder.join(name), options).await.map(Arc::new)
         };
         let receive = &self.config.receive;
@@ -283,8 +297,17 @@ impl Service {
         normaliser.set_sources(mapped);
         let (touch, touched) = mpsc::unbounded_channel();
         let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
+        let ready = Arc::new(Ready {
+            marks: Marks { disk: receive.ready_disk, lag: receive.most_lag()? },
+            inbox: inbox.clone(),
+            calls: calls.clone(),
+            books: books.clone(),
+            folders: vec![folder.clone(), folder.join("inbox")],
+            latest: Default::default(),
+        });
         Ok(Events {
             receiver,
+            ready,
             normaliser: Arc::new(normaliser),
             loader: Some(loader),
             inbox,
