@@ -34,12 +34,13 @@ impl Service {
         let Some(loader) = events.loader.take() else {
             return Err(Error::unexpected("the loader runs already"));
         };
-        tasks.spawn(loader.run(events.normaliser.eligible(), self.stopping()));
-        let normaliser = events.normaliser.clone();
+        tasks.spawn(loader.run(events.live.normaliser.eligible(), self.stopping()));
+        let normaliser = events.live.normaliser.clone();
         let stop = self.stopping();
         tasks.spawn(async move { normaliser.run(stop).await });
-        let router = receive::router(events.receiver.clone(), events.ready.clone());
-        let server = receive::serve(socket.listener()?, router, events.receiver.clone(), self.stopping());
+        let router = receive::router(events.live.receiver.clone(), events.live.ready.clone());
+        let server = receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(events.live.clone());
         tasks.spawn(control::listen(self.clone()));
         ready(socket.address());
         self.schedule(&mut events).await;
@@ -58,8 +59,8 @@ impl Service {
         if cut > 0 {
             tracing::warn!("{cut} requests that were still open after {} s were cut", DRAIN.as_secs());
         }
-        events.inbox.close().await;
-        events.calls.close().await;
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        events.live.close().await;
         Ok(())
     }
 
