@@ -7,6 +7,7 @@
 mod commands;
 mod configs;
 mod full_disk;
+mod handover;
 mod received;
 mod refused;
 mod service;

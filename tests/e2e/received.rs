@@ -32,6 +32,11 @@ impl Site {
 
     pub fn at(house: House) -> Self {
         let service = house.serve();
+        Self::with(house, service)
+    }
+
+    /// What runs already.
+    pub fn with(house: House, service: Service) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();

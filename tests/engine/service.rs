@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use headwater::{
     config::Config,
-    service::Service,
+    service::{Service, Socket},
     sync::{Silent, schedule::Schedule},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -54,7 +54,8 @@ async fn open(folder: &Path, vendor: &Vendor, more: &str) -> Arc<Service> {
 
 fn start(service: &Arc<Service>) -> JoinHandle<()> {
     let service = service.clone();
-    tokio::spawn(async move { service.run(|_| ()).await.expect("a run") })
+    let socket = Socket::open(service.config.receive.listen, None).expect("a free port");
+    tokio::spawn(async move { service.run(&socket, |_| ()).await.expect("a run") })
 }
 
 async fn end(service: Arc<Service>, running: JoinHandle<()>) {

@@ -64,7 +64,12 @@ impl House {
 
     /// The command, in this folder and with nothing of the user's own.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(binary(), args)
+    }
+
+    /// The same, of another program.
+    pub fn command_of(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(args).current_dir(self.folder.path()).env_clear().envs(&self.env);
         command.env("HOME", self.folder.path()).env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -97,7 +102,12 @@ impl House {
 
     /// Starts the service and waits until it listens.
     pub fn serve(&self) -> Service {
-        let running = self.start(&["run"]);
+        self.serve_by(self.command(&["run"]))
+    }
+
+    /// The same, started by this command.
+    pub fn serve_by(&self, command: Command) -> Service {
+        let running = Running::start(command);
         let line = running.wait_for("receiving on ");
         let url = line.split("receiving on ").nth(1).and_then(|rest| rest.split_whitespace().next());
         Service { url: url.expect("it says where it listens").to_owned(), running }

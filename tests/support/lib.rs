@@ -1,7 +1,8 @@
-//! What several suites need: folders that Headwater lives in, its processes, vendors on loopback ports.
+//! What several suites need: folders that Headwater lives in, its processes, vendors on loopback ports, a real Postgres.
 
 pub mod disk;
 pub mod house;
+pub mod postgres;
 mod process;
 pub mod vendor;
 

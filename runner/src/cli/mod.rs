@@ -5,8 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use headwater_core::error::{Error, Kind, Result};
 
-use crate::config::Config;
+use crate::{config::Config, service::Socket};
 
+mod books;
 pub mod catalog;
 mod demo;
 mod init;
@@ -57,6 +58,8 @@ enum Command {
     Normalize(normalize::Args),
     /// Ask the embedded warehouse.
     Query(query::Args),
+    /// Show what became of everything received, and whether the books balance.
+    Books(books::Args),
     /// Show how the latest runs went.
     Runs(source::RunsArgs),
     /// Begin a connector of your own.
@@ -78,6 +81,11 @@ impl Globals {
     pub fn config(&self) -> Result<Config> {
         Config::load(&self.file, self.named)
     }
+
+    /// The configuration's file, if there is one.
+    pub fn config_file(&self) -> Option<&std::path::Path> {
+        (self.named || self.file.exists()).then_some(&self.file)
+    }
 }
 
 /// How a command ended, other than in an error.
@@ -92,7 +100,13 @@ pub(crate) enum End {
 /// Parses the command line and runs one command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    logs(matches!(cli.command, Command::Run(_)));
+    let is_service = matches!(cli.command, Command::Run(_));
+    logs(is_service);
+    // Before there are threads.
+    let handed_over = match is_service.then(Socket::handed_over).transpose() {
+        Ok(socket) => socket.flatten(),
+        Err(error) => return failed(&error),
+    };
     let globals = Globals {
         named: cli.config.is_some(),
         flag: cli
@@ -112,7 +126,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
             Command::Init(args) => init::run(&globals, args),
-            Command::Run(args) => run::run(&globals, args).await,
+            Command::Run(args) => run::run(&globals, args, handed_over).await,
             Command::Sync(args) => source::sync(&globals, args).await,
             Command::Check(args) => source::check(&globals, args).await,
             Command::Discover(args) => source::discover(&globals, args).await,
@@ -121,6 +135,7 @@ pub fn main() -> ExitCode {
             Command::Read(args) => read::run(&globals, args).await,
             Command::Normalize(args) => normalize::run(args),
             Command::Query(args) => query::run(&globals, args),
+            Command::Books(args) => books::run(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),
             Command::Validate(args) => validate::run(&globals, args),
@@ -130,15 +145,18 @@ pub fn main() -> ExitCode {
     match done {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Partly) => ExitCode::from(4),
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(match error.kind() {
-                Kind::Config => 2,
-                Kind::Auth => 3,
-                _ => 1,
-            })
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Says what went wrong, and whose move it is.
+fn failed(error: &Error) -> ExitCode {
+    complain(error);
+    ExitCode::from(match error.kind() {
+        Kind::Config => 2,
+        Kind::Auth => 3,
+        _ => 1,
+    })
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses which.

@@ -1,4 +1,4 @@
-//! `headwater validate`: is the configuration file right?
+//! `headwater validate`: is the configuration file right, and can this version open what is in the data folder?
 
 use clap::Args as ClapArgs;
 use headwater_core::error::Result;
@@ -6,12 +6,13 @@ use headwater_core::error::Result;
 use super::{End, Globals, say};
 use crate::config::Config;
 
-/// Check the configuration file.
+/// Check the configuration file, and that this version can open the data folder.
 #[derive(ClapArgs)]
 pub(super) struct Args {}
 
 pub(super) fn run(globals: &Globals, _: Args) -> Result<End> {
     let config = Config::load(&globals.file, true)?;
+    crate::service::check_versions(&config.data_dir)?;
     say(&format!("{} is good: {} sources", globals.file.display(), config.source.len()))?;
     Ok(End::Done)
 }

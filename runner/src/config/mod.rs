@@ -25,7 +25,7 @@ pub use text::{closest, date, nearest, unknown_connector, unknown_source};
 use text::{expand, one_line, read};
 
 /// The whole file.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where Headwater keeps what it has received, its state, and the embedded warehouse.
@@ -69,6 +69,16 @@ pub struct Receive {
     pub max_batch_calls: usize,
     /// The largest webhook body, in bytes, unpacked.
     pub max_webhook_bytes: usize,
+    /// The most connections at once; further ones are answered 503, and more than that wait.
+    pub max_connections: usize,
+    /// The most bytes that bodies take in memory at once; further ones are answered 503.
+    pub max_bodies_bytes: usize,
+    /// While the disk of data_dir has less free than this, in bytes, deliveries are answered 503.
+    pub low_disk: u64,
+    /// While it has less free than this, in bytes, `/readyz` answers 503: nothing more should be sent here.
+    pub ready_disk: u64,
+    /// While a delivery waits longer than this for the warehouse, `/readyz` answers 503; `never`: however long.
+    pub max_lag: String,
 }
 
 /// Pages and REST API: nothing listens there yet.
@@ -124,6 +134,11 @@ impl Default for Receive {
             max_batch_bytes: 500 << 10,
             max_batch_calls: 2_500,
             max_webhook_bytes: 8 << 20,
+            max_connections: 8_192,
+            max_bodies_bytes: 64 << 20,
+            low_disk: 64 << 20,
+            ready_disk: 256 << 20,
+            max_lag: "1h".to_owned(),
         }
     }
 }
@@ -197,7 +212,7 @@ impl Config {
                 .within("source", &source.name));
             }
         }
-        self.receive.kept()?;
+        self.receive.check()?;
         if let Some(url) = &self.receive.public_url {
             let url = url::Url::parse(url)
                 .map_err(|error| Error::config(format!("receive.public_url: {error}")))?;
@@ -210,6 +225,38 @@ impl Config {
 }
 
 impl Receive {
+    fn check(&self) -> Result<()> {
+        self.kept()?;
+        let largest = self.max_webhook_bytes.max(self.max_batch_bytes).max(self.max_call_bytes);
+        if self.max_bodies_bytes / 4 < largest {
+            return Err(Error::config(format!(
+                "receive.max_bodies_bytes has to be at least four times the largest body ({largest} bytes)"
+            )));
+        }
+        self.most_lag()?;
+        if self.ready_disk < self.low_disk {
+            return Err(Error::config("receive.ready_disk has to be at least receive.low_disk"));
+        }
+        if self.max_connections == 0 {
+            return Err(Error::config("receive.max_connections of 0 would take nothing"));
+        }
+        Ok(())
+    }
+
+    /// How long a delivery may wait for the warehouse before no more should be sent.
+    pub fn most_lag(&self) -> Result<Option<Duration>> {
+        if self.max_lag == "never" {
+            return Ok(None);
+        }
+        let wrong = || {
+            Error::config(format!(
+                "receive.max_lag {:?} is no time: write it like 1h or 15m, or never",
+                self.max_lag
+            ))
+        };
+        duration(&self.max_lag).ok_or_else(wrong).map(Some)
+    }
+
     /// How long received deliveries are kept.
     pub fn kept(&self) -> Result<Duration> {
         duration(&self.keep).ok_or_else(|| {

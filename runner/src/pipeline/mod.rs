@@ -13,9 +13,10 @@ use headwater_core::{
     record::{Fields, Raw, Record},
 };
 
+pub mod balance;
 pub mod books;
 mod filter;
-mod frame;
+pub(crate) mod frame;
 pub mod loader;
 mod normalise;
 pub mod normaliser;

@@ -3,24 +3,23 @@
 
 use std::{
     collections::HashMap,
-    io::Read,
+    io::Read as _,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, DefaultBodyLimit, State},
+    extract::{ConnectInfo, DefaultBodyLimit},
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
 use headwater_core::{connector::Connector, event::EventSource};
@@ -34,20 +33,23 @@ use crate::{
     inbox::{Inbox, LogError, StoredDelivery},
 };
 
+mod limits;
 mod pixel;
+mod ready;
+mod server;
 mod tracking;
 mod webhook;
+
+pub use limits::Limits;
+use limits::{Deadline, Held};
+pub use ready::{Marks, Ready};
+pub use server::{Server, serve};
 
 /// The header that tells the sender's address to the pipeline; one that a sender made up is taken away.
 pub const REMOTE: &str = "x-headwater-remote";
 
-/// With so many bytes waiting for the disk, no further traffic should be sent here.
-const READY: u64 = 32 << 20;
-
 /// So much of a body that is too large is read and thrown away: a sender who is still sending would not see the answer.
 const LINGER: usize = 16 << 20;
-/// How long a body may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A source, as deliveries find it.
 pub struct Route {
@@ -93,6 +95,8 @@ pub struct Receiver {
     /// Whose turn it is to be stamped.
     turn: Mutex<()>,
     settings: Receive,
+    /// What requests may take, and take.
+    pub limits: Limits,
     /// Deliveries by what became of them before the inbox.
     pub counts: Counts,
 }
@@ -120,6 +124,7 @@ impl Receiver {
             inbox,
             quarantine,
             turn: Mutex::new(()),
+            limits: Limits::of_process(settings.max_connections, settings.max_bodies_bytes),
             settings,
             counts: Counts::default(),
         }
@@ -136,7 +141,9 @@ impl Receiver {
 
     /// Keeps a delivery, and gives it its time of receipt. What comes back is the answer if it could not be kept.
     async fn keep(&self, delivery: &mut StoredDelivery) -> Result<(), Response> {
-        match self.put(delivery).await {
+        let late = |_| LogError::Io(format!("the disk has not kept it for {} s", limits::KEEP.as_secs()));
+        // Where the disk is merely slow it may be kept after all; its sender comes again, and its message id makes it one.
+        match tokio::time::timeout(limits::KEEP, self.put(delivery)).await.map_err(late).flatten() {
             Ok(_) => {
                 self.counts.kept.fetch_add(1, Ordering::Relaxed);
                 Ok(())
@@ -145,11 +152,8 @@ impl Receiver {
                 Err(self.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))
             }
             Err(error) => {
-                self.counts.shed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, "a delivery could not be kept and was answered 503");
-                let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                Err(response)
+                Err(self.shed(&error.to_string()))
             }
         }
     }
@@ -174,6 +178,17 @@ impl Receiver {
         answer(status, message)
     }
 
+    /// Answers that a body could not be read; one that is too large gets its own status.
+    fn refuse_body(&self, error: BodyError, too_large: StatusCode) -> Response {
+        match error {
+            BodyError::NoRoom => self.shed("too much is being received: try again in a moment"),
+            BodyError::Broken(why) => self.refuse(StatusCode::BAD_REQUEST, &why),
+            BodyError::TooLarge(limit) => {
+                self.refuse(too_large, &format!("the body is larger than {limit} bytes"))
+            }
+        }
+    }
+
     /// The sender's address: the connection's, or what a trusted proxy says it is.
     fn remote(&self, headers: &HeaderMap, connection: SocketAddr) -> IpAddr {
         let mut address = connection.ip();
@@ -194,7 +209,7 @@ impl Receiver {
 }
 
 /// The routes that vendors and libraries reach.
-pub fn router(receiver: Arc<Receiver>) -> Router {
+pub fn router(receiver: Arc<Receiver>, ready: Arc<Ready>) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::any())
         .allow_methods(AllowMethods::list([http::Method::GET, http::Method::POST, http::Method::OPTIONS]))
@@ -207,20 +222,12 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .layer(cors)
         .merge(webhook::routes())
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(move || async move { ready.answer().await }))
         .layer(DefaultBodyLimit::disable())
         .fallback(|| async {
             answer(StatusCode::NOT_FOUND, "there is nothing here: see the API in the README")
         })
         .with_state(receiver)
-}
-
-/// Whether deliveries are taken right now: a load balancer asks.
-async fn ready(State(receiver): State<Arc<Receiver>>) -> Response {
-    match receiver.inbox.stats().waiting < READY {
-        true => answer(StatusCode::OK, ""),
-        false => answer(StatusCode::SERVICE_UNAVAILABLE, "the disk is behind: too much waits to be kept"),
-    }
 }
 
 /// A request's connection, as handlers get it.
@@ -238,59 +245,97 @@ fn answer(status: StatusCode, message: &str) -> Response {
 enum BodyError {
     /// It is larger than this.
     TooLarge(usize),
-    /// The connection ended, or what it sent is no gzip.
+    /// Too many others are being read.
+    NoRoom,
+    /// It did not come whole, or what came is no gzip.
     Broken(String),
 }
 
-impl BodyError {
-    fn message(&self) -> String {
-        match self {
-            BodyError::TooLarge(limit) => format!("the body is larger than {limit} bytes"),
-            BodyError::Broken(why) => why.clone(),
-        }
-    }
-}
-
-/// Reads a body of at most `limit` bytes, packed and unpacked.
-async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
+/// Reads a body of at most `limit` bytes, packed and unpacked. What comes with it is its account: it goes when the request is answered.
+async fn read_body<'l>(
+    limits: &'l Limits,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<(Bytes, Held<'l>), BodyError> {
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let mut packed = BytesMut::with_capacity(declared.unwrap_or_default().min(limit).min(64 << 10));
-    let mut passed_over = declared.is_some_and(|length| length > limit).then_some(0);
+    let (mut packed, mut held) = (Vec::new(), limits.body());
+    // What is too much is passed over, so that its sender sees the answer.
+    let mut refused = declared.filter(|length| *length > limit).map(|_| BodyError::TooLarge(limit));
+    let mut passed_over = 0;
     let mut chunks = body.into_data_stream();
-    let reading = async {
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| BodyError::Broken(format!("the body was cut: {error}")))?;
-            match &mut passed_over {
-                None if packed.len() + chunk.len() > limit => passed_over = Some(chunk.len()),
-                None => packed.extend_from_slice(&chunk),
-                Some(bytes) => *bytes += chunk.len(),
+    let mut deadline = Deadline::start();
+    loop {
+        let chunk = match deadline.next(chunks.next()).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(None) => break,
+            Ok(Some(Err(error))) => return Err(BodyError::Broken(format!("the body was cut: {error}"))),
+            Err(late) => return Err(refused.unwrap_or(BodyError::Broken(late))),
+        };
+        if refused.is_none() {
+            let length = packed.len() + chunk.len();
+            if length > limit {
+                refused = Some(BodyError::TooLarge(limit));
+            } else if !make_room(&mut packed, length, declared, &mut held) {
+                refused = Some(BodyError::NoRoom);
+                deadline.shorten();
+            } else {
+                packed.extend_from_slice(&chunk);
+                continue;
             }
-            if passed_over.is_some_and(|bytes| bytes > LINGER) {
-                break;
-            }
+            (packed, held) = (Vec::new(), limits.body());
         }
-        if passed_over.is_some() { Err(BodyError::TooLarge(limit)) } else { Ok(()) }
-    };
-    let late = |_| BodyError::Broken(format!("the body did not come within {} s", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, reading).await.map_err(late)??;
-    let packed = packed.freeze();
+        passed_over += chunk.len();
+        if passed_over > LINGER {
+            break;
+        }
+    }
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
     // Some libraries pack without saying so; JSON and forms never begin like this.
     match packed.starts_with(&[0x1f, 0x8b]) {
-        true => unpack(&packed, limit),
-        false => Ok(packed),
+        true => unpack(&packed, limit, limits),
+        false => Ok((packed.into(), held)),
     }
 }
 
-fn unpack(packed: &Bytes, limit: usize) -> Result<Bytes, BodyError> {
-    let mut out = Vec::new();
-    MultiGzDecoder::new(packed.as_ref())
-        .take(limit as u64 + 1)
-        .read_to_end(&mut out)
-        .map_err(|error| BodyError::Broken(format!("the body is no whole gzip: {error}")))?;
-    match out.len() > limit {
-        true => Err(BodyError::TooLarge(limit)),
-        false => Ok(out.into()),
+/// Room for so many bytes in all, as far as the limits allow.
+fn make_room(into: &mut Vec<u8>, length: usize, declared: Option<usize>, held: &mut Held<'_>) -> bool {
+    let have = into.capacity();
+    if length <= have {
+        return true;
+    }
+    // Doubled as it grows, up to what was promised; a usual call at once.
+    let promised = declared.unwrap_or(usize::MAX).max(length);
+    let room = length.max(have * 2).max(declared.unwrap_or(0).min(limits::SMALL)).min(promised);
+    if !held.grow(room - have) {
+        return false;
+    }
+    into.reserve_exact(room - into.len());
+    true
+}
+
+fn unpack<'l>(packed: &[u8], limit: usize, limits: &'l Limits) -> Result<(Bytes, Held<'l>), BodyError> {
+    let (mut out, mut held) = (Vec::new(), limits.body());
+    let mut reader = MultiGzDecoder::new(packed).take(limit as u64 + 1);
+    let mut piece = [0; 16 << 10];
+    loop {
+        let read = reader
+            .read(&mut piece)
+            .map_err(|error| BodyError::Broken(format!("the body is no whole gzip: {error}")))?;
+        if read == 0 {
+            return Ok((out.into(), held));
+        }
+        let length = out.len() + read;
+        if length > limit {
+            return Err(BodyError::TooLarge(limit));
+        }
+        if !make_room(&mut out, length, None, &mut held) {
+            return Err(BodyError::NoRoom);
+        }
+        out.extend_from_slice(&piece[..read]);
     }
 }
 

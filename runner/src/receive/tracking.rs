@@ -15,7 +15,7 @@ use headwater_core::{event::Delivery, record::Record};
 use http::{Method, StatusCode, header};
 use serde_json::json;
 
-use super::{BodyError, Connection, Receiver, Route, Routes, answer, kept_headers, now, read_body};
+use super::{Connection, Receiver, Route, Routes, answer, kept_headers, now, read_body};
 use crate::inbox::{DeliveryKind, StoredDelivery};
 
 /// What libraries post to: the calls, and the first letters that the browser library uses.
@@ -62,12 +62,9 @@ async fn take(
     }
     let settings = &receiver.settings;
     let limit = if *call == "batch" { settings.max_batch_bytes } else { settings.max_call_bytes };
-    let body = match read_body(&headers, body, limit).await {
-        Ok(body) => body,
-        Err(error @ BodyError::TooLarge(_)) => {
-            return receiver.refuse(StatusCode::BAD_REQUEST, &error.message());
-        }
-        Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
+    let (body, _held) = match read_body(&receiver.limits, &headers, body, limit).await {
+        Ok(read) => read,
+        Err(error) => return receiver.refuse_body(error, StatusCode::BAD_REQUEST),
     };
     let record = match Record::parse(&body) {
         Ok(record) => record,

@@ -14,7 +14,7 @@ use headwater_core::event::{Delivery, Reply, Surface};
 use http::{HeaderValue, Method, StatusCode, header};
 use subtle::ConstantTimeEq;
 
-use super::{BodyError, Connection, Receiver, Route, answer, kept_headers, now, read_body};
+use super::{Connection, Receiver, Route, answer, kept_headers, now, read_body};
 use crate::inbox::{DeliveryKind, StoredDelivery};
 
 /// The largest echo of a challenge, in bytes.
@@ -80,12 +80,10 @@ async fn take(
     if !matches!(method, Method::POST | Method::GET | Method::PUT) {
         return receiver.refuse(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
     }
-    let body = match read_body(&headers, body, receiver.settings.max_webhook_bytes).await {
-        Ok(body) => body,
-        Err(error @ BodyError::TooLarge(_)) => {
-            return receiver.refuse(StatusCode::PAYLOAD_TOO_LARGE, &error.message());
-        }
-        Err(error) => return receiver.refuse(StatusCode::BAD_REQUEST, &error.message()),
+    let limit = receiver.settings.max_webhook_bytes;
+    let (body, _held) = match read_body(&receiver.limits, &headers, body, limit).await {
+        Ok(read) => read,
+        Err(error) => return receiver.refuse_body(error, StatusCode::PAYLOAD_TOO_LARGE),
     };
     let now = now();
     let path = if surface.path.is_empty() { String::new() } else { format!("/{}", surface.path) };

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, SourceSettings, WarehouseSettings, unknown_source},
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
-    receive::{Receiver, Route, Routes},
+    receive::{Marks, Ready, Receiver, Route, Routes},
     state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
     sync::{Bounds, Job, Observer, Report, Silent, Tools, open, sync},
     warehouse::{Warehouse, sqlite::SqliteWarehouse},
@@ -29,9 +29,14 @@ use crate::{
 mod answer;
 pub mod control;
 mod lock;
+pub mod notify;
 mod run;
+mod socket;
+pub mod successor;
+mod timetable;
 
 pub use lock::Lock;
+pub use socket::Socket;
 
 /// Calls that are kept once they are loaded, in bytes: they can be made again from the inbox.
 const CALLS: u64 = 256 << 20;
@@ -50,25 +55,38 @@ pub struct Service {
     pub warehouse: Arc<dyn Warehouse>,
     /// One run of a source at a time.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The events' way, while it runs.
+    live: Mutex<Option<Live>>,
     /// Becomes true when the program is about to end.
     stop: watch::Sender<bool>,
     _lock: Lock,
 }
 
-/// The parts of the events' way, open.
-pub struct Events {
+/// What commands look into while the service runs.
+#[derive(Clone)]
+pub struct Live {
     /// Takes requests.
     pub receiver: Arc<Receiver>,
+    /// Tells whether more should be sent.
+    pub ready: Arc<Ready>,
     /// Makes calls of deliveries.
     pub normaliser: Arc<Normaliser>,
-    /// Makes rows of calls; taken once it runs.
-    pub loader: Option<Loader>,
     /// What has been received.
     pub inbox: Arc<Log>,
+    /// What was not proven.
+    pub quarantine: Arc<Log>,
     /// What has been made of it.
     pub calls: Arc<Log>,
     /// The counts.
     pub books: Books,
+}
+
+/// The parts of the events' way, open.
+pub struct Events {
+    /// What commands may look into.
+    pub live: Live,
+    /// Makes rows of calls; taken once it runs.
+    pub loader: Option<Loader>,
     /// Sources whose touched rows have to be fetched.
     pub touched: mpsc::UnboundedReceiver<String>,
 }
@@ -76,6 +94,12 @@ pub struct Events {
 /// Where the embedded warehouse's files are.
 pub fn warehouse_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("warehouse")
+}
+
+/// Says if something in a data folder was written by a newer Headwater. It changes nothing, and may be another process's.
+pub fn check_versions(data_dir: &Path) -> Result<()> {
+    SqliteState::check_version(&data_dir.join("state.db"))?;
+    Books::check_version(&data_dir.join("books.db"))
 }
 
 impl Service {
@@ -103,7 +127,16 @@ impl Service {
             sources.entry(source.name.clone()).or_insert(source);
         }
         let (stop, _) = watch::channel(false);
-        Ok(Self { config, sources, state, warehouse, busy: Mutex::default(), stop, _lock: lock })
+        Ok(Self {
+            config,
+            sources,
+            state,
+            warehouse,
+            busy: Mutex::default(),
+            live: Mutex::default(),
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Becomes true when the program is about to end.
@@ -231,12 +264,22 @@ impl Service {
         Ok(keys)
     }
 
+    /// The events' way as it runs here; opened as it lies where it does not.
+    pub async fn live(&self) -> Result<Live> {
+        let running = self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        match running {
+            Some(live) => Ok(live),
+            None => Ok(self.events().await?.live),
+        }
+    }
+
     /// Opens the events' way: inbox, normaliser, calls log, loader.
     pub async fn events(&self) -> Result<Events> {
         let folder = &self.config.data_dir;
         let files = Arc::new(DiskFiles);
         let open = async |name: &str, keep: Keep, segment: u64| {
-            let options = LogOptions { keep, segment, ..LogOptions::default() };
+            let low_disk = self.config.receive.low_disk;
+            let options = LogOptions { keep, segment, low_disk, ..LogOptions::default() };
             Log::open(files.clone(), folder.join(name), options).await.map(Arc::new)
         };
         let receive = &self.config.receive;
@@ -246,7 +289,8 @@ impl Service {
         let quarantine =
             open("quarantine", Keep { bytes: QUARANTINE, ..Keep::default() }, QUARANTINE / 8).await?;
         let books = Books::open(&folder.join("books.db"))?;
-        let receiver = Arc::new(Receiver::new(inbox.clone(), quarantine, self.config.receive.clone()));
+        let receiver =
+            Arc::new(Receiver::new(inbox.clone(), quarantine.clone(), self.config.receive.clone()));
         let limits = crate::pipeline::Limits {
             call_bytes: self.config.receive.max_call_bytes,
             batch_calls: self.config.receive.max_batch_calls,
@@ -283,24 +327,32 @@ impl Service {
         normaliser.set_sources(mapped);
         let (touch, touched) = mpsc::unbounded_channel();
         let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
-        Ok(Events {
-            receiver,
-            normaliser: Arc::new(normaliser),
-            loader: Some(loader),
-            inbox,
-            calls,
-            books,
-            touched,
-        })
+        let ready = Arc::new(Ready {
+            marks: Marks { disk: receive.ready_disk, lag: receive.most_lag()? },
+            inbox: inbox.clone(),
+            calls: calls.clone(),
+            books: books.clone(),
+            folders: vec![folder.clone(), folder.join("inbox")],
+            latest: Default::default(),
+        });
+        let normaliser = Arc::new(normaliser);
+        let live = Live { receiver, ready, normaliser, inbox, quarantine, calls, books };
+        Ok(Events { live, loader: Some(loader), touched })
     }
 }
 
-impl Events {
+impl Live {
     /// Whether everything received has become rows.
     pub async fn is_drained(&self) -> Result<bool> {
-        let normalised = self.books.position("inbox").await?;
-        let (calls, loaded) = (self.books.position("calls").await?, self.books.position("loaded").await?);
-        Ok(normalised > self.inbox.committed() && loaded >= calls)
+        let ledger = self.books.ledger().await?;
+        Ok(ledger.inbox > self.inbox.committed() && ledger.loaded >= ledger.calls)
+    }
+
+    /// Writes what is waiting, and ends.
+    async fn close(&self) {
+        self.inbox.close().await;
+        self.quarantine.close().await;
+        self.calls.close().await;
     }
 }
 

@@ -1,12 +1,15 @@
 //! `headwater run`: the receiver, the pipeline and the scheduler, until told to stop.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 
-use super::{Events, Service, control};
+use super::{
+    Events, Service, Socket, control,
+    timetable::{Due, Timetable},
+};
 use crate::{
     receive,
     sync::{Ending, Silent, schedule::Schedule},
@@ -14,118 +17,129 @@ use crate::{
 
 /// How long requests that are under way may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The timetable is looked at no less often, so that a clock that was set is noticed.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long runs may take to come to their page's end, and the loader to the end of what it has. What is broken off then is done again
+/// at the next start.
+const FINISH: Duration = Duration::from_secs(30);
 
 impl Service {
-    /// Runs everything until [`Service::stop`]. `ready` hears of the address that the receiver listens on.
-    pub async fn run(self: &Arc<Self>, ready: impl FnOnce(SocketAddr)) -> Result<()> {
+    /// Runs everything until [`Service::stop`], on this socket. `ready` hears of the address that the receiver listens on.
+    ///
+    /// At the end, runs and the loader come to a safe point first, while deliveries are still taken; accepting stops last, so that
+    /// whoever takes the socket over has little to catch up with.
+    pub async fn run(self: &Arc<Self>, socket: &Socket, ready: impl FnOnce(SocketAddr)) -> Result<()> {
         let mut events = self.events().await?;
-        let listen = self.config.receive.listen;
-        let named = |error: std::io::Error| Error::config(format!("receive.listen {listen}: {error}"));
-        let listener = TcpListener::bind(listen).await.map_err(named)?;
-        let address = listener.local_addr().map_err(named)?;
         let mut tasks = JoinSet::new();
         let Some(loader) = events.loader.take() else {
             return Err(Error::unexpected("the loader runs already"));
         };
-        tasks.spawn(loader.run(events.normaliser.eligible(), self.stopping()));
-        let normaliser = events.normaliser.clone();
+        tasks.spawn(loader.run(events.live.normaliser.eligible(), self.stopping()));
+        let normaliser = events.live.normaliser.clone();
         let stop = self.stopping();
         tasks.spawn(async move { normaliser.run(stop).await });
-        let router = receive::router(events.receiver.clone());
-        let mut stop = self.stopping();
-        let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(async move {
-                let _ = stop.wait_for(|stop| *stop).await;
-            });
-        let server = tokio::spawn(async move { server.await });
+        let router = receive::router(events.live.receiver.clone(), events.live.ready.clone());
+        let server = receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(events.live.clone());
         tasks.spawn(control::listen(self.clone()));
-        ready(address);
+        ready(socket.address());
         self.schedule(&mut events).await;
-        if tokio::time::timeout(DRAIN, server).await.is_err() {
-            tracing::warn!("requests that were still open after {} s were cut", DRAIN.as_secs());
-        }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a part of the service ended badly");
+        let finished = async {
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a part of the service ended badly");
+                }
             }
+        };
+        if tokio::time::timeout(FINISH, finished).await.is_err() {
+            tracing::warn!("loading goes on at the next start: it did not end within {} s", FINISH.as_secs());
+            tasks.shutdown().await;
         }
-        events.inbox.close().await;
-        events.calls.close().await;
+        let cut = server.close(DRAIN).await;
+        if cut > 0 {
+            tracing::warn!("{cut} requests that were still open after {} s were cut", DRAIN.as_secs());
+        }
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        events.live.close().await;
         Ok(())
     }
 
     /// Starts what is due, until told to stop; then waits for the runs that are under way to reach their page's end.
     async fn schedule(self: &Arc<Self>, events: &mut Events) {
         let mut runs = JoinSet::new();
-        let mut paused: HashMap<String, Timestamp> = HashMap::new();
+        let mut table = self.timetable().await;
         let mut stop = self.stopping();
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
         while !*stop.borrow() {
+            let now = Timestamp::now();
+            for due in table.due(now) {
+                match self.begin(&due).await {
+                    true => {
+                        table.began(&due);
+                        let service = self.clone();
+                        runs.spawn(async move { service.run_scheduled(due.source).await });
+                    }
+                    false => table.wait(&due.source, now),
+                }
+            }
+            let wait = table.wake().map_or(LOOK, |wake| {
+                Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default().min(LOOK)
+            });
             tokio::select! {
                 _ = stop.changed() => break,
                 Some(source) = events.touched.recv() => self.fetch_touched(source, &mut runs),
                 Some(ended) = runs.join_next(), if !runs.is_empty() => {
                     if let Ok(Some((source, until))) = ended {
-                        paused.insert(source, until);
+                        table.pause(&source, until);
                     }
                 }
-                _ = tick.tick() => {
-                    let mut due = self.due(&paused).await;
-                    // A pause that has ended is a moment of its own: the allotment is back.
-                    paused.retain(|source, until| {
-                        let waits = *until > Timestamp::now() || self.is_busy(source);
-                        if !waits {
-                            due.push(source.clone());
-                        }
-                        waits
-                    });
-                    for source in due {
-                        let service = self.clone();
-                        runs.spawn(async move { service.run_scheduled(source).await });
-                    }
-                }
+                () = tokio::time::sleep(wait) => {}
             }
         }
-        while runs.join_next().await.is_some() {}
+        let ended = async { while runs.join_next().await.is_some() {} };
+        if tokio::time::timeout(FINISH, ended).await.is_err() {
+            tracing::warn!(
+                "syncs go on at the next start: they did not reach a page's end within {} s",
+                FINISH.as_secs()
+            );
+            runs.shutdown().await;
+        }
     }
 
-    /// The sources whose time has come: the moment is on disk before the run begins.
-    async fn due(&self, paused: &HashMap<String, Timestamp>) -> Vec<String> {
-        let now = Timestamp::now();
-        let mut due = Vec::new();
-        let waiting: Vec<_> = self
-            .sources
-            .values()
-            .filter(|source| source.enabled && !paused.contains_key(&source.name))
-            .collect();
-        for source in waiting {
+    /// The sources that have a schedule, and how far each has come.
+    async fn timetable(&self) -> Timetable {
+        let mut table = Timetable::default();
+        let paused = self.state.paused().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "pauses are forgotten");
+            Default::default()
+        });
+        for source in self.sources.values().filter(|source| source.enabled) {
             let Some(text) = &source.schedule else { continue };
-            let found: Result<bool> = async {
+            let found: Result<_> = async {
                 let schedule = Schedule::parse(text, source.timezone.as_deref(), source.jitter.as_deref())?;
-                let moment = match self.state.fired(&source.name).await? {
-                    // A new source begins at once.
-                    None => now,
-                    Some(last) => match schedule.due(last, now) {
-                        Some(moment) if moment + schedule.delay(&source.name, moment) <= now => moment,
-                        _ => return Ok(false),
-                    },
-                };
-                if self.is_busy(&source.name) {
-                    return Ok(false);
-                }
-                self.state.set_fired(&source.name, moment).await?;
-                Ok(true)
+                Ok((schedule, self.state.fired(&source.name).await?))
             }
             .await;
             match found {
-                Ok(true) => due.push(source.name.clone()),
-                Ok(false) => {}
+                Ok((schedule, last)) => {
+                    table.add(&source.name, schedule, last, paused.get(&source.name).copied());
+                }
                 Err(error) => {
                     tracing::error!(source = source.name, %error, "the schedule cannot be followed")
                 }
             }
         }
-        due
+        table
+    }
+
+    /// Whether a source that is due can begin: its moment is on disk before the run begins.
+    async fn begin(&self, due: &Due) -> bool {
+        if self.is_busy(&due.source) {
+            return false;
+        }
+        let Some(moment) = due.moment else { return true };
+        let kept = self.state.set_fired(&due.source, moment).await;
+        kept.inspect_err(|error| tracing::error!(source = due.source, %error, "the sync cannot begin"))
+            .is_ok()
     }
 
     fn is_busy(&self, source: &str) -> bool {
@@ -142,6 +156,10 @@ impl Service {
         .await;
         match done {
             Ok(report) => {
+                // A restart does not end a pause.
+                if let Err(error) = self.state.set_paused(&name, report.paused_until).await {
+                    tracing::error!(source = name, %error, "a restart will not know of the pause");
+                }
                 let error = report.error.as_deref().unwrap_or_default();
                 match report.ending {
                     Ending::Success => tracing::info!(source = name, run = report.run, "synced"),

@@ -1,8 +1,14 @@
 //! State: what Headwater remembers beside the warehouse and the logs — keys, accounts, tokens, runs, fire times, and the sources
 //! that were not written into the file.
 
+use std::{collections::BTreeMap, path::Path};
+
 use async_trait::async_trait;
-use headwater_core::{auth::Vault, error::Result, object::Account};
+use headwater_core::{
+    auth::Vault,
+    error::{Error, Result},
+    object::Account,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +36,12 @@ pub trait State: Vault {
 
     /// Remembers it; on disk before the run begins, so that no moment is run twice.
     async fn set_fired(&self, source: &str, moment: Timestamp) -> Result<()>;
+
+    /// The sources that wait for an allotment, and until when.
+    async fn paused(&self) -> Result<BTreeMap<String, Timestamp>>;
+
+    /// Remembers until when a source is paused; none: it is not.
+    async fn set_paused(&self, source: &str, until: Option<Timestamp>) -> Result<()>;
 
     /// Keeps a run's report, and no more than the latest thousand of its source.
     async fn add_run(&self, run: &Run) -> Result<()>;
@@ -80,4 +92,26 @@ pub struct Run {
     pub ending: String,
     /// The whole report.
     pub report: Value,
+}
+
+/// Says if a database was written by a newer Headwater, which has applied more migrations than this one knows. Nothing is changed, and
+/// the database may be another process's.
+pub fn check_version(file: &Path, known: usize) -> Result<()> {
+    use rusqlite::{Connection, OpenFlags};
+    if !file.exists() {
+        return Ok(());
+    }
+    let read = || {
+        let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        db.busy_timeout(std::time::Duration::from_secs(5))?;
+        db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+    };
+    let applied = read().map_err(|error| Error::config(format!("{}: {error}", file.display())))?;
+    match usize::try_from(applied).unwrap_or(0) > known {
+        true => Err(Error::config(format!(
+            "{} was written by a newer Headwater: use that one, or restore a backup",
+            file.display()
+        ))),
+        false => Ok(()),
+    }
 }

@@ -1,6 +1,7 @@
 //! State in one SQLite file, `state.db`, with versions of its tables.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -22,8 +23,9 @@ use super::{KeyKind, Keys, Run, State, seal::Sealer};
 const RUNS: u32 = 1_000;
 
 /// Each is applied once, in order; none is ever changed.
-const MIGRATIONS: &[M<'static>] = &[M::up(
-    "CREATE TABLE key (source TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, made TEXT NOT NULL, until TEXT,
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(
+        "CREATE TABLE key (source TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, made TEXT NOT NULL, until TEXT,
                        PRIMARY KEY (source, kind, key)) STRICT;
      CREATE TABLE account (source TEXT PRIMARY KEY, account TEXT NOT NULL) STRICT;
      CREATE TABLE token (name TEXT PRIMARY KEY, token BLOB NOT NULL, changed TEXT NOT NULL) STRICT;
@@ -32,7 +34,9 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
                        ending TEXT NOT NULL, report TEXT NOT NULL) STRICT;
      CREATE INDEX run_of_source ON run (source, id);
      CREATE TABLE source (name TEXT PRIMARY KEY, source BLOB NOT NULL) STRICT;",
-)];
+    ),
+    M::up("CREATE TABLE paused (source TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;"),
+];
 
 /// State in one SQLite file.
 #[derive(Clone)]
@@ -60,6 +64,11 @@ impl SqliteState {
             error => named(&error),
         })?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)), sealer: Arc::new(sealer) })
+    }
+
+    /// Says if `file` was written by a newer Headwater. Nothing is changed.
+    pub fn check_version(file: &Path) -> Result<()> {
+        super::check_version(file, MIGRATIONS.len())
     }
 
     async fn with<T: Send + 'static>(
@@ -203,6 +212,30 @@ impl State for SqliteState {
                 "INSERT INTO fired VALUES (?1, ?2) ON CONFLICT DO UPDATE SET moment = ?2",
                 [source, moment],
             )
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn paused(&self) -> Result<BTreeMap<String, Timestamp>> {
+        let rows: Vec<(String, String)> = self
+            .with(|db| {
+                db.prepare("SELECT source, until FROM paused")?
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .await?;
+        Ok(rows.into_iter().filter_map(|(source, until)| Some((source, until.parse().ok()?))).collect())
+    }
+
+    async fn set_paused(&self, source: &str, until: Option<Timestamp>) -> Result<()> {
+        let source = source.to_owned();
+        self.with(move |db| match until {
+            Some(until) => db.execute(
+                "INSERT INTO paused VALUES (?1, ?2) ON CONFLICT DO UPDATE SET until = ?2",
+                [source, until.to_string()],
+            ),
+            None => db.execute("DELETE FROM paused WHERE source = ?", [source]),
         })
         .await
         .map(drop)

@@ -17,7 +17,7 @@ use super::{End, say};
 use crate::{
     config::{Config, SourceSettings},
     sandbox::{self, Served, Trouble, World},
-    service::Service,
+    service::{Service, Socket},
 };
 
 mod screen;
@@ -66,11 +66,12 @@ pub(super) async fn run(args: Args) -> Result<End> {
     }
     let service = Arc::new(Service::open(config(&args.data_dir, &vendors)?).await?);
     let (ready, address) = oneshot::channel();
+    let socket = Socket::open(service.config.receive.listen, None)?;
     let running = tokio::spawn({
         let service = service.clone();
         async move {
             // Nobody waits any more if the demo has been ended meanwhile.
-            service.run(|address| _ = ready.send(address)).await
+            service.run(&socket, |address| _ = ready.send(address)).await
         }
     });
     let address = match address.await {
