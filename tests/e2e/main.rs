@@ -2,11 +2,12 @@
 //! warehouse afterwards.
 //!
 //! `restart` kills it at seeded instants, `service` talks to it while it runs, `received` and `vendors` feed it what nobody
-//! should send, `commands` goes through the command line from an empty folder. `HEADWATER_TEST_LONG=1` makes worlds and
-//! patience larger.
+//! should send, `destinations` lets it send on to servers that answer as they like, `commands` goes through the command line from
+//! an empty folder. `HEADWATER_TEST_LONG=1` makes worlds and patience larger.
 
 mod commands;
 mod configs;
+mod destinations;
 mod full_disk;
 mod house;
 mod ingest;
@@ -14,6 +15,7 @@ mod received;
 mod refused;
 mod restart;
 mod service;
+mod taker;
 mod vendor;
 mod vendors;
 

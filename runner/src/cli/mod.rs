@@ -9,6 +9,7 @@ use crate::config::Config;
 
 pub mod catalog;
 mod demo;
+mod destination;
 mod init;
 pub mod new;
 mod normalize;
@@ -57,6 +58,12 @@ enum Command {
     Normalize(normalize::Args),
     /// Ask the embedded warehouse.
     Query(query::Args),
+    /// Show the destinations: how far each is, and what failed.
+    Destinations(destination::DestinationsArgs),
+    /// Show the calls that a destination did not take.
+    DeadLetters(destination::DeadLettersArgs),
+    /// Send dead letters again.
+    Resend(destination::ResendArgs),
     /// Show how the latest runs went.
     Runs(source::RunsArgs),
     /// Begin a connector of your own.
@@ -121,6 +128,9 @@ pub fn main() -> ExitCode {
             Command::Read(args) => read::run(&globals, args).await,
             Command::Normalize(args) => normalize::run(args),
             Command::Query(args) => query::run(&globals, args),
+            Command::Destinations(args) => destination::destinations(&globals, args).await,
+            Command::DeadLetters(args) => destination::dead_letters(&globals, args).await,
+            Command::Resend(args) => destination::resend(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),
             Command::Validate(args) => validate::run(&globals, args),

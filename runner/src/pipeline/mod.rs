@@ -15,7 +15,7 @@ use headwater_core::{
 
 pub mod books;
 mod filter;
-mod frame;
+pub(crate) mod frame;
 pub mod loader;
 mod normalise;
 pub mod normaliser;

@@ -26,6 +26,20 @@ impl Service {
             Ask::Check { source } => Ok(serde_json::to_value(self.check(self.source(&source)?).await?)?),
             Ask::Discover { source } => self.discover(&source).await,
             Ask::Sources => self.list().await,
+            Ask::Destinations => {
+                // How far they are, the calls log tells: a command that is alone opens it.
+                let _events = match self.destinations.is_attached() {
+                    true => None,
+                    false => Some(self.events().await?),
+                };
+                Ok(serde_json::to_value(self.destinations.status().await?)?)
+            }
+            Ask::DeadLetters { destination, waiting, limit } => {
+                Ok(serde_json::to_value(self.destinations.failed(&destination, waiting, limit).await?)?)
+            }
+            Ask::Resend { destination, ids } => {
+                Ok(json!({ "resent": self.destinations.resend(&destination, ids).await? }))
+            }
             Ask::Runs { source, limit } => {
                 if let Some(name) = &source {
                     self.source(name)?;

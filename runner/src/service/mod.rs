@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     config::{Config, SourceSettings, WarehouseSettings, unknown_source},
+    destinations::{Desk, outbox::Outbox},
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Receiver, Route, Routes},
@@ -48,6 +49,8 @@ pub struct Service {
     pub state: Arc<dyn State>,
     /// Where tables go.
     pub warehouse: Arc<dyn Warehouse>,
+    /// Where calls go.
+    pub destinations: Arc<Desk>,
     /// One run of a source at a time.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Becomes true when the program is about to end.
@@ -63,6 +66,8 @@ pub struct Events {
     pub normaliser: Arc<Normaliser>,
     /// Makes rows of calls; taken once it runs.
     pub loader: Option<Loader>,
+    /// Send calls to destinations; taken once they run.
+    pub outboxes: Vec<Outbox>,
     /// What has been received.
     pub inbox: Arc<Log>,
     /// What has been made of it.
@@ -102,8 +107,18 @@ impl Service {
             // The file wins: it is what the owner can see.
             sources.entry(source.name.clone()).or_insert(source);
         }
+        let destinations = Arc::new(Desk::open(folder, &config.destination)?);
         let (stop, _) = watch::channel(false);
-        Ok(Self { config, sources, state, warehouse, busy: Mutex::default(), stop, _lock: lock })
+        Ok(Self {
+            config,
+            sources,
+            state,
+            warehouse,
+            destinations,
+            busy: Mutex::default(),
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Becomes true when the program is about to end.
@@ -282,11 +297,15 @@ impl Service {
         receiver.set_routes(Routes::new(routes));
         normaliser.set_sources(mapped);
         let (touch, touched) = mpsc::unbounded_channel();
+        // Whoever reads the calls log needs what it has not read: nobody may release that before all of them have said so.
+        calls.pin("warehouse", books.position("loaded").await? + 1);
+        let outboxes = self.destinations.attach(&calls, &normaliser.eligible()).await?;
         let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
         Ok(Events {
             receiver,
             normaliser: Arc::new(normaliser),
             loader: Some(loader),
+            outboxes,
             inbox,
             calls,
             books,
