@@ -68,6 +68,7 @@ fn settled(house: &House, name: &str) -> BTreeMap<String, u64> {
         let one = shown(house, name);
         one["lag"]["calls"] == 0 && one["retries"] == 0
     });
+    house.run(&["books"]).success();
     balance(house, name)
 }
 

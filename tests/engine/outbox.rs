@@ -68,11 +68,12 @@ async fn taker() -> (String, Arc<AtomicU64>) {
     (url, count)
 }
 
-async fn outcomes(desk: &Desk, name: &str) -> (u64, u64, u64) {
-    let balances = desk.balances().await.expect("balances");
-    let one = balances.iter().find(|one| one.destination == name).expect("it has begun");
-    assert!(one.holds(), "{one:?}");
-    (one.outcomes["delivered"], one.outcomes["expired"], one.outcomes["change"])
+/// What a destination delivered, what expired, and what were changes to objects; all of it balances.
+async fn outcomes(desk: &Desk, name: &str, calls: &Log) -> [u64; 3] {
+    let lines = desk.lines(|| calls.committed()).await.expect("lines");
+    let line = lines.iter().find(|line| line.of == format!("destination {name}")).expect("it has begun");
+    assert_eq!(line.off(), 0, "{line:?}");
+    ["delivered", "expired", "changes to objects"].map(|part| line.parts[part])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +89,7 @@ async fn a_dead_destination_holds_no_more_of_the_log_than_it_may_and_a_live_one_
     let (eligible, reads) = watch::channel(0);
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    for outbox in desk.attach(&calls, &reads).await.expect("outboxes") {
+    for outbox in desk.attach(&calls, *reads.borrow()).await.expect("outboxes") {
         tasks.spawn(outbox.run(reads.clone(), stopping.clone()));
     }
     let mut largest = 0;
@@ -96,13 +97,13 @@ async fn a_dead_destination_holds_no_more_of_the_log_than_it_may_and_a_live_one_
         append(&calls, round * 200, 200).await;
         eligible.send_replace(calls.committed());
         for name in ["live", "dead"] {
-            outcomes(&desk, name).await;
+            outcomes(&desk, name, &calls).await;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
         largest = largest.max(calls.stats().bytes);
     }
     for _ in 0..600 {
-        if taken.load(Ordering::SeqCst) >= 3_600 && outcomes(&desk, "dead").await.1 > 3_000 {
+        if taken.load(Ordering::SeqCst) >= 3_600 && outcomes(&desk, "dead", &calls).await[1] > 3_000 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -112,9 +113,9 @@ async fn a_dead_destination_holds_no_more_of_the_log_than_it_may_and_a_live_one_
     eligible.send_replace(calls.committed());
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     append(&calls, 4_001, 1).await;
-    let (delivered, expired, _) = outcomes(&desk, "live").await;
+    let [delivered, expired, _] = outcomes(&desk, "live", &calls).await;
     assert!(delivered >= 3_600 && expired == 0, "{delivered} {expired}");
-    let (delivered, expired, changes) = outcomes(&desk, "dead").await;
+    let [delivered, expired, changes] = outcomes(&desk, "dead", &calls).await;
     assert!(delivered == 0 && expired > 3_000 && changes > 300, "{delivered} {expired} {changes}");
     let bytes = calls.stats().bytes;
     assert!(bytes < 420 << 10, "{} KiB of the log are kept", bytes >> 10);
@@ -133,23 +134,23 @@ async fn calls_that_are_gone_when_a_destination_comes_to_them_are_counted() {
     let (_eligible, reads) = watch::channel(20);
     let desk = Desk::open(folder.path(), &settings).expect("a desk");
     // It begins, but nobody runs it; meanwhile the log goes on without its pin.
-    drop(desk.attach(&calls, &reads).await.expect("outboxes"));
+    drop(desk.attach(&calls, *reads.borrow()).await.expect("outboxes"));
     calls.unpin("destination late");
     append(&calls, 20, 400).await;
     let first = calls.stats().first;
     assert!(first > 20, "the log has let go of what it was offered");
     let (_eligible, reads) = watch::channel(calls.committed());
     let (stop, stopping) = watch::channel(false);
-    let mut outboxes = desk.attach(&calls, &reads).await.expect("outboxes");
+    let mut outboxes = desk.attach(&calls, *reads.borrow()).await.expect("outboxes");
     let running = tokio::spawn(outboxes.remove(0).run(reads.clone(), stopping));
     for _ in 0..600 {
-        let (delivered, expired, changes) = outcomes(&desk, "late").await;
+        let [delivered, expired, changes] = outcomes(&desk, "late", &calls).await;
         if delivered + expired + changes == 420 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let (delivered, expired, changes) = outcomes(&desk, "late").await;
+    let [delivered, expired, changes] = outcomes(&desk, "late", &calls).await;
     assert_eq!((expired, delivered + changes), (first - 1, 420 - (first - 1)));
     assert_eq!(taken.load(Ordering::SeqCst), delivered);
     stop.send_replace(true);

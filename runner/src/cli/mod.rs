@@ -7,6 +7,7 @@ use headwater_core::error::{Error, Kind, Result};
 
 use crate::config::Config;
 
+mod books;
 pub mod catalog;
 mod demo;
 mod destination;
@@ -64,6 +65,8 @@ enum Command {
     DeadLetters(destination::DeadLettersArgs),
     /// Send dead letters again.
     Resend(destination::ResendArgs),
+    /// Show what became of everything received, and whether the books balance.
+    Books(books::Args),
     /// Show how the latest runs went.
     Runs(source::RunsArgs),
     /// Begin a connector of your own.
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
             Command::Destinations(args) => destination::destinations(&globals, args).await,
             Command::DeadLetters(args) => destination::dead_letters(&globals, args).await,
             Command::Resend(args) => destination::resend(&globals, args).await,
+            Command::Books(args) => books::run(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),
             Command::Validate(args) => validate::run(&globals, args),

@@ -1,31 +1,27 @@
 //! All destinations together, as the service and the commands see them: where each stands, what it has counted, its dead letters.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{
     open,
     outbox::{
         Outbox,
-        store::{Count, Failed, Light, Outcome, Standing, Store},
+        store::{Account, Count, Failed, Light, Outcome, Standing, Store},
     },
 };
 use crate::{
     config::{Begin, DestinationSettings, unknown_destination},
     inbox::Log,
-    pipeline::frame,
+    pipeline::{
+        balance::{IN_FLIGHT, Line},
+        frame,
+    },
 };
-
-/// The calls log, and the last frame of it that counts.
-type Calls = (Arc<Log>, watch::Receiver<u64>);
 
 /// All destinations.
 pub struct Desk {
@@ -33,7 +29,6 @@ pub struct Desk {
     /// None where there is no destination, and has never been one.
     store: Option<Store>,
     bells: BTreeMap<String, Arc<Notify>>,
-    calls: Mutex<Option<Calls>>,
 }
 
 /// One destination, as it is shown.
@@ -67,27 +62,6 @@ pub struct Lag {
     pub seconds: f64,
 }
 
-/// Whether what a destination was offered is what it has accounted for: `offered = Σ outcomes + waiting`, at every instant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Balance {
-    /// The destination.
-    pub destination: String,
-    /// Frames of the calls log that have their outcome, by its position.
-    pub offered: i64,
-    /// What became of them, counted by itself: a count per outcome.
-    pub outcomes: BTreeMap<&'static str, u64>,
-    /// Calls that failed and wait to be sent again.
-    pub waiting: u64,
-}
-
-impl Balance {
-    /// Whether it balances.
-    pub fn holds(&self) -> bool {
-        let counted = self.outcomes.values().sum::<u64>() + self.waiting;
-        i64::try_from(counted).is_ok_and(|counted| counted == self.offered)
-    }
-}
-
 impl Desk {
     /// The destinations of the configuration, and what the data folder knows of them.
     pub fn open(folder: &Path, destinations: &[DestinationSettings]) -> Result<Self> {
@@ -97,14 +71,13 @@ impl Desk {
         let settings: BTreeMap<String, DestinationSettings> =
             destinations.iter().map(|settings| (settings.name.clone(), settings.clone())).collect();
         let bells = settings.keys().map(|name| (name.clone(), Arc::new(Notify::new()))).collect();
-        Ok(Self { settings, store, bells, calls: Mutex::default() })
+        Ok(Self { settings, store, bells })
     }
 
     /// Opens the outboxes on the calls log: from now on it keeps what they need.
-    pub async fn attach(&self, calls: &Arc<Log>, eligible: &watch::Receiver<u64>) -> Result<Vec<Outbox>> {
-        *self.calls.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls.clone(), eligible.clone()));
+    /// `end` is the last frame of it that counts.
+    pub async fn attach(&self, calls: &Arc<Log>, end: u64) -> Result<Vec<Outbox>> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
-        let end = *eligible.borrow();
         let mut outboxes = Vec::new();
         for settings in self.settings.values() {
             let within = |error: Error| error.within("destination", &settings.name);
@@ -149,22 +122,16 @@ impl Desk {
         }
     }
 
-    /// Whether the outboxes have been opened in this process.
-    pub fn is_attached(&self) -> bool {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// Every destination.
-    pub async fn status(&self) -> Result<Vec<Status>> {
+    /// Every destination, where the calls log counts up to `end`.
+    pub async fn status(&self, calls: &Log, end: u64) -> Result<Vec<Status>> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut all = Vec::new();
         let counts = store.counts().await?;
         for settings in self.settings.values() {
             let standing = store.standing(&settings.name).await?;
-            let lag = match (&standing, &calls) {
-                (Some(standing), Some(calls)) => lag(standing, calls).await?,
-                _ => Lag::default(),
+            let lag = match &standing {
+                Some(standing) => lag(standing, calls, end).await?,
+                None => Lag::default(),
             };
             let circuit = standing.map_or_else(Light::closed, |standing| standing.circuit);
             all.push(Status {
@@ -193,12 +160,13 @@ impl Desk {
         }
     }
 
-    /// Whether every destination's counts balance.
-    pub async fn balances(&self) -> Result<Vec<Balance>> {
-        match &self.store {
-            Some(store) => store.balances().await,
-            None => Ok(Vec::new()),
-        }
+    /// The equation of every destination: the frames of the calls log that were for it, and what became of each. `end` gives the last
+    /// frame that counts, and is asked once everything else is known.
+    pub async fn lines(&self, end: impl FnOnce() -> u64) -> Result<Vec<Line>> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let accounts = store.accounts().await?;
+        let end = end();
+        Ok(accounts.into_iter().map(|account| line(account, end)).collect())
     }
 
     /// Calls of a destination that failed for good, newest first; or those that wait to be sent again.
@@ -232,8 +200,24 @@ pub(super) fn outcomes(counts: &[Count], name: &str) -> BTreeMap<&'static str, u
     Outcome::ALL.into_iter().map(sum).collect()
 }
 
-async fn lag(standing: &Standing, (calls, eligible): &Calls) -> Result<Lag> {
-    let (end, position) = (*eligible.borrow(), standing.settled.position());
+fn line(account: Account, end: u64) -> Line {
+    let Account { name, standing, outcomes, waiting } = account;
+    // What is counted beyond the end, or of a log that is no longer there, balances by itself; one that ended is offered no more.
+    let next =
+        if standing.ended { standing.settled.position() } else { (end + 1).max(standing.settled.position()) };
+    let open = (next - standing.settled.position()).saturating_sub(standing.settled.count_ahead());
+    let total = standing.counted() + i64::try_from(open).unwrap_or(i64::MAX);
+    let mut line = Line { of: format!("destination {name}"), total: total.unsigned_abs(), ..Line::default() };
+    for (outcome, n) in outcomes {
+        line.add(outcome, n);
+    }
+    line.add("waiting to be sent again", waiting);
+    line.add(IN_FLIGHT, open);
+    line
+}
+
+async fn lag(standing: &Standing, calls: &Log, end: u64) -> Result<Lag> {
+    let position = standing.settled.position();
     let open = (end + 1).saturating_sub(position).saturating_sub(standing.settled.count_ahead());
     if open == 0 {
         return Ok(Lag::default());

@@ -17,7 +17,7 @@ pub mod outbox;
 pub(crate) mod segment;
 pub(crate) mod webhook;
 
-pub use desk::{Balance, Desk, Status};
+pub use desk::{Desk, Lag, Status};
 
 /// A tool that takes calls.
 #[async_trait]

@@ -74,7 +74,9 @@ pub struct Outbox {
     step: Step,
     unstored: u64,
     stored: Instant,
+    /// Calls that ended badly, and have not been told of yet.
     expired: u64,
+    buried: u64,
     breaker: Breaker,
     shown: Circuit,
     /// Until when the destination has asked to be left alone.
@@ -118,6 +120,7 @@ impl Outbox {
             unstored: 0,
             stored: now,
             expired: 0,
+            buried: 0,
             breaker: Breaker::new(),
             shown: Circuit::Closed,
             pause: None,
@@ -284,13 +287,12 @@ impl Outbox {
     /// take does not bring the others down for ever.
     async fn pick_due(&self, now: Timestamp) -> Result<Vec<Letter>> {
         let room = self.destination.room();
-        let due = self.store.due(&self.name, now, &self.ids, room.calls).await?;
-        let (mut picked, mut bytes, mut most): (Vec<Letter>, _, _) = (Vec::new(), 0, room.calls);
+        let due = self.store.due(&self.name, now, &self.ids, room).await?;
+        let (mut picked, mut most): (Vec<Letter>, _) = (Vec::new(), room.calls);
         for letter in due {
             let share = room.calls.checked_shr(2 * letter.attempts).unwrap_or(0).max(1);
             most = most.min(share);
-            bytes += letter.call.len() + 1;
-            if !picked.is_empty() && (picked.len() >= most || bytes > room.bytes) {
+            if !picked.is_empty() && picked.len() >= most {
                 break;
             }
             picked.push(letter);
@@ -393,12 +395,7 @@ impl Outbox {
         self.step.count(&letter.source, Outcome::Dead, "", 1);
         letter.attempts += 1;
         letter.first = letter.first.or_else(|| Some(Timestamp::now()));
-        tracing::warn!(
-            destination = self.name,
-            message_id = letter.message_id,
-            reason = fault.reason,
-            "a call is a dead letter"
-        );
+        self.buried += 1;
         self.step.failed.push((letter, None, fault));
     }
 
@@ -459,7 +456,16 @@ impl Outbox {
                 "calls waited for longer than retain and retain_bytes allow, and were given up: replay sends them"
             );
         }
-        (self.expired, self.unstored, self.stored) = (0, 0, Instant::now());
+        if self.buried > 0 {
+            let last = step.failed.iter().rev().find(|(_, due, _)| due.is_none());
+            tracing::warn!(
+                destination = self.name,
+                calls = self.buried,
+                reason = last.map(|(_, _, fault)| fault.reason.as_str()),
+                "calls were refused for good: dead-letters shows them, resend sends them again"
+            );
+        }
+        (self.expired, self.buried, self.unstored, self.stored) = (0, 0, 0, Instant::now());
         let position = self.settled.position();
         self.calls.pin(&self.pin(), position);
         if self.released.elapsed() >= LAZY {

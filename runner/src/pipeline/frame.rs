@@ -41,9 +41,15 @@ pub fn encode(address: &Address, json: &[u8]) -> Result<Bytes> {
 
 /// The address and the record of a frame's body.
 pub fn decode(body: &Bytes) -> Result<(Address, Record)> {
-    let end = body
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .ok_or_else(|| Error::unexpected("a frame without address"))?;
+    let end = end(body)?;
     Ok((serde_json::from_slice(&body[..end])?, Record::parse(&body.slice(end + 1..))?))
+}
+
+/// The address of a frame's body, where the record does not matter.
+pub fn address(body: &Bytes) -> Result<Address> {
+    Ok(serde_json::from_slice(&body[..end(body)?])?)
+}
+
+fn end(body: &Bytes) -> Result<usize> {
+    body.iter().position(|byte| *byte == b'\n').ok_or_else(|| Error::unexpected("a frame without address"))
 }

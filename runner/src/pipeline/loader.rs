@@ -62,6 +62,8 @@ pub struct Loader {
     schemas: HashMap<String, (Arc<dyn Schema>, Position)>,
     /// The last frame that has been read, where that is beyond what every schema has.
     ahead: u64,
+    /// Frames between what every schema has and `ahead` that cannot be read.
+    damaged: u64,
     /// Schemas that cannot be loaded right now, and when to try again: they hold back no other.
     stuck: BTreeSet<String>,
     retry: Instant,
@@ -85,6 +87,7 @@ impl Loader {
             touched,
             schemas: HashMap::new(),
             ahead: 0,
+            damaged: 0,
             stuck: BTreeSet::new(),
             retry: Instant::now(),
             pause: FIRST_PAUSE,
@@ -102,6 +105,8 @@ impl Loader {
                     tracing::error!(%error, "calls cannot be loaded; trying again");
                     // Positions are read again: a commit may have gone through although its answer did not.
                     self.schemas.clear();
+                    self.ahead = 0;
+                    self.damaged = 0;
                     if *stop.borrow() {
                         return;
                     }
@@ -128,6 +133,7 @@ impl Loader {
             self.stuck.clear();
             self.schemas.clear();
             self.ahead = loaded;
+            self.damaged = 0;
         }
         let next = self.ahead.max(loaded) + 1;
         let end = *eligible.borrow_and_update();
@@ -145,23 +151,29 @@ impl Loader {
         let mut batch = self.calls.read(next, BATCH).await?;
         batch.frames.retain(|frame| frame.seq <= end);
         let last = (batch.next - 1).min(end);
-        if batch.damaged + batch.expired > 0 {
+        // As many as there should have been: also those beyond the end count, and a hole may reach over it.
+        let mut damaged = (last + 1 - next).saturating_sub(batch.frames.len() as u64);
+        if damaged > 0 {
             tracing::error!(
-                frames = batch.damaged + batch.expired,
-                "calls were lost from the calls log before they were loaded"
+                frames = damaged,
+                "calls were lost from the calls log before they were loaded: headwater replay makes them again"
             );
         }
-        self.load(batch.frames, last).await?;
+        damaged += self.load(batch.frames, last).await?;
         self.ahead = last;
+        self.damaged += damaged;
         if self.stuck.is_empty() {
             self.pause = FIRST_PAUSE;
-            self.books.set_position("loaded", last).await?;
+            self.books.set_loaded(last, self.damaged).await?;
+            self.damaged = 0;
             self.calls.release(last).await?;
         }
         Ok(true)
     }
 
-    async fn load(&mut self, frames: Vec<Frame>, last: u64) -> Result<()> {
+    /// Loads these frames, and returns how many of them cannot be read.
+    async fn load(&mut self, frames: Vec<Frame>, last: u64) -> Result<u64> {
+        let mut unreadable = 0;
         let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
         for frame in frames {
             let (address, record) = match frame::decode(&frame.body) {
@@ -169,6 +181,7 @@ impl Loader {
                 Err(error) => {
                     // Whatever wrote it, waiting does not make it readable: it holds back none of the others.
                     tracing::error!(frame = frame.seq, %error, "a frame of the calls log cannot be read");
+                    unreadable += 1;
                     continue;
                 }
             };
@@ -207,7 +220,7 @@ impl Loader {
                 self.wait_for(&schema, &error);
             }
         }
-        Ok(())
+        Ok(unreadable)
     }
 
     /// Leaves a schema aside until later: its calls stay in the log.

@@ -13,6 +13,7 @@ use headwater_core::{
     record::{Fields, Raw, Record},
 };
 
+pub mod balance;
 pub mod books;
 mod filter;
 pub(crate) mod frame;

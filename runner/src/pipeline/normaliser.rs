@@ -2,7 +2,7 @@
 //! any instant repeats a batch whose calls have been cut.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -12,7 +12,10 @@ use tokio::sync::watch;
 
 use super::{
     Sources,
-    books::{Books, Entry, RejectedItem, SeenKey, seen_key},
+    books::{
+        Books, CALL, CHANGE, DAMAGED, DELIVERY, ELIGIBLE, Entry, ITEM, RejectedItem, SCHEMA, SeenKey,
+        seen_key,
+    },
     frame::{self, Address},
     normalise::{Fate, Limits, normalise},
 };
@@ -89,10 +92,10 @@ impl Normaliser {
         let batch = self.inbox.read(next, BATCH).await?;
         let mut entry = Entry { inbox: batch.next, ..Entry::default() };
         if batch.damaged > 0 {
-            entry.count("", "delivery", "damaged", batch.damaged);
+            entry.count("", DELIVERY, DAMAGED, batch.damaged);
         }
         if batch.expired > 0 {
-            entry.count("", "delivery", "expired", batch.expired);
+            entry.count("", DELIVERY, "expired", batch.expired);
         }
         let calls = self.map(batch.frames, &mut entry).await?;
         // What an attempt before this one appended, and could not enter in the books, is made again.
@@ -116,18 +119,20 @@ impl Normaliser {
     /// The frames of the calls log that these deliveries make; everything else is counted.
     async fn map(&self, frames: Vec<Frame>, entry: &mut Entry) -> Result<Vec<bytes::Bytes>> {
         let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        let mut made: Vec<(Address, Vec<u8>, Option<SeenKey>)> = Vec::new();
+        let mut made: Vec<(Address, Vec<u8>, Option<(SeenKey, u64)>)> = Vec::new();
         for frame in frames {
             let Ok(stored) = StoredDelivery::decode(&frame.body) else {
-                entry.count("", "delivery", "damaged", 1);
+                entry.count("", DELIVERY, DAMAGED, 1);
                 continue;
             };
             let Some(source) = sources.get(&stored.source) else {
-                entry.count(&stored.source, "delivery", "unrouted", 1);
+                entry.count(&stored.source, DELIVERY, "unrouted", 1);
                 continue;
             };
-            entry.count(&source.name, "delivery", "normalised", 1);
-            for (index, fate) in normalise(&stored, source, self.limits, frame.seq).items {
+            entry.count(&source.name, DELIVERY, "normalised", 1);
+            let items = normalise(&stored, source, self.limits, frame.seq).items;
+            entry.count(&source.name, ITEM, "made", items.len() as u64);
+            for (index, fate) in items {
                 let mut address = Address {
                     source: source.name.clone(),
                     schema: source.calls_schema.clone(),
@@ -140,7 +145,8 @@ impl Normaliser {
                     Fate::Eligible(call) => {
                         let mut json = Vec::with_capacity(512);
                         call.write(&mut json);
-                        made.push((address, json, Some(seen_key(&source.name, &call.message_id))));
+                        let key = seen_key(&source.name, &call.message_id);
+                        made.push((address, json, Some((key, frame.seq))));
                     }
                     Fate::Change(change) => {
                         address.schema.clone_from(&source.name);
@@ -150,10 +156,10 @@ impl Normaliser {
                         made.push((address, change.record.bytes().to_vec(), None));
                     }
                     Fate::Filtered(rule) => {
-                        entry.count(&source.name, "call", &format!("filtered by {rule}"), 1)
+                        entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1)
                     }
                     Fate::Rejected { reason, payload } => {
-                        entry.count(&source.name, "call", &format!("rejected: {}", label(&reason)), 1);
+                        entry.count(&source.name, CALL, &format!("rejected: {}", label(&reason)), 1);
                         entry.rejected.push(RejectedItem {
                             source: source.name.clone(),
                             delivery: frame.seq,
@@ -166,23 +172,28 @@ impl Normaliser {
                 }
             }
         }
-        let keys: Vec<SeenKey> = made.iter().filter_map(|(_, _, key)| *key).collect();
+        let keys: Vec<SeenKey> = made.iter().filter_map(|(_, _, key)| Some(key.as_ref()?.0)).collect();
         let mut known = self.books.seen(keys).await?.into_iter();
         let mut here = HashSet::new();
         let mut calls = Vec::with_capacity(made.len());
+        let mut schemas: BTreeMap<String, u64> = BTreeMap::new();
         for (address, json, key) in made {
             match key {
                 Some(key) => {
-                    if known.next().unwrap_or(false) || !here.insert(key) {
-                        entry.count(&address.source, "call", "duplicate", 1);
+                    if known.next().unwrap_or(false) || !here.insert(key.0) {
+                        entry.count(&address.source, CALL, "duplicate", 1);
                         continue;
                     }
                     entry.seen.push(key);
-                    entry.count(&address.source, "call", "eligible", 1);
+                    entry.count(&address.source, CALL, ELIGIBLE, 1);
                 }
-                None => entry.count(&address.source, "change", "eligible", 1),
+                None => entry.count(&address.source, CHANGE, ELIGIBLE, 1),
             }
+            *schemas.entry(address.schema.clone()).or_default() += 1;
             calls.push(frame::encode(&address, &json)?);
+        }
+        for (schema, n) in schemas {
+            entry.count(&schema, SCHEMA, ELIGIBLE, n);
         }
         Ok(calls)
     }

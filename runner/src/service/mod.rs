@@ -53,27 +53,38 @@ pub struct Service {
     pub destinations: Arc<Desk>,
     /// One run of a source at a time.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The events' way, while it runs.
+    live: Mutex<Option<Live>>,
     /// Becomes true when the program is about to end.
     stop: watch::Sender<bool>,
     _lock: Lock,
 }
 
-/// The parts of the events' way, open.
-pub struct Events {
+/// What commands look into while the service runs.
+#[derive(Clone)]
+pub struct Live {
     /// Takes requests.
     pub receiver: Arc<Receiver>,
     /// Makes calls of deliveries.
     pub normaliser: Arc<Normaliser>,
-    /// Makes rows of calls; taken once it runs.
-    pub loader: Option<Loader>,
-    /// Send calls to destinations; taken once they run.
-    pub outboxes: Vec<Outbox>,
     /// What has been received.
     pub inbox: Arc<Log>,
+    /// What was not proven.
+    pub quarantine: Arc<Log>,
     /// What has been made of it.
     pub calls: Arc<Log>,
     /// The counts.
     pub books: Books,
+}
+
+/// The parts of the events' way, open.
+pub struct Events {
+    /// What commands may look into.
+    pub live: Live,
+    /// Makes rows of calls; taken once it runs.
+    pub loader: Option<Loader>,
+    /// Send calls to destinations; taken once they run.
+    pub outboxes: Vec<Outbox>,
     /// Sources whose touched rows have to be fetched.
     pub touched: mpsc::UnboundedReceiver<String>,
 }
@@ -116,6 +127,7 @@ impl Service {
             warehouse,
             destinations,
             busy: Mutex::default(),
+            live: Mutex::default(),
             stop,
             _lock: lock,
         })
@@ -246,6 +258,15 @@ impl Service {
         Ok(keys)
     }
 
+    /// The events' way as it runs here; opened as it lies where it does not.
+    pub async fn live(&self) -> Result<Live> {
+        let running = self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        match running {
+            Some(live) => Ok(live),
+            None => Ok(self.events().await?.live),
+        }
+    }
+
     /// Opens the events' way: inbox, normaliser, calls log, loader.
     pub async fn events(&self) -> Result<Events> {
         let folder = &self.config.data_dir;
@@ -261,7 +282,8 @@ impl Service {
         let quarantine =
             open("quarantine", Keep { bytes: QUARANTINE, ..Keep::default() }, QUARANTINE / 8).await?;
         let books = Books::open(&folder.join("books.db"))?;
-        let receiver = Arc::new(Receiver::new(inbox.clone(), quarantine, self.config.receive.clone()));
+        let receiver =
+            Arc::new(Receiver::new(inbox.clone(), quarantine.clone(), self.config.receive.clone()));
         let limits = crate::pipeline::Limits {
             call_bytes: self.config.receive.max_call_bytes,
             batch_calls: self.config.receive.max_batch_calls,
@@ -299,27 +321,27 @@ impl Service {
         let (touch, touched) = mpsc::unbounded_channel();
         // Whoever reads the calls log needs what it has not read: nobody may release that before all of them have said so.
         calls.pin("warehouse", books.position("loaded").await? + 1);
-        let outboxes = self.destinations.attach(&calls, &normaliser.eligible()).await?;
+        let end = *normaliser.eligible().borrow();
+        let outboxes = self.destinations.attach(&calls, end).await?;
         let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
-        Ok(Events {
-            receiver,
-            normaliser: Arc::new(normaliser),
-            loader: Some(loader),
-            outboxes,
-            inbox,
-            calls,
-            books,
-            touched,
-        })
+        let normaliser = Arc::new(normaliser);
+        let live = Live { receiver, normaliser, inbox, quarantine, calls, books };
+        Ok(Events { live, loader: Some(loader), outboxes, touched })
     }
 }
 
-impl Events {
+impl Live {
     /// Whether everything received has become rows.
     pub async fn is_drained(&self) -> Result<bool> {
-        let normalised = self.books.position("inbox").await?;
-        let (calls, loaded) = (self.books.position("calls").await?, self.books.position("loaded").await?);
-        Ok(normalised > self.inbox.committed() && loaded >= calls)
+        let ledger = self.books.ledger().await?;
+        Ok(ledger.inbox > self.inbox.committed() && ledger.loaded >= ledger.calls)
+    }
+
+    /// Writes what is waiting, and ends.
+    async fn close(&self) {
+        self.inbox.close().await;
+        self.quarantine.close().await;
+        self.calls.close().await;
     }
 }
 

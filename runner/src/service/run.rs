@@ -27,20 +27,21 @@ impl Service {
         let Some(loader) = events.loader.take() else {
             return Err(Error::unexpected("the loader runs already"));
         };
-        tasks.spawn(loader.run(events.normaliser.eligible(), self.stopping()));
+        tasks.spawn(loader.run(events.live.normaliser.eligible(), self.stopping()));
         for outbox in events.outboxes.drain(..) {
-            tasks.spawn(outbox.run(events.normaliser.eligible(), self.stopping()));
+            tasks.spawn(outbox.run(events.live.normaliser.eligible(), self.stopping()));
         }
-        let normaliser = events.normaliser.clone();
+        let normaliser = events.live.normaliser.clone();
         let stop = self.stopping();
         tasks.spawn(async move { normaliser.run(stop).await });
-        let router = receive::router(events.receiver.clone());
+        let router = receive::router(events.live.receiver.clone());
         let mut stop = self.stopping();
         let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move {
                 let _ = stop.wait_for(|stop| *stop).await;
             });
         let server = tokio::spawn(async move { server.await });
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(events.live.clone());
         tasks.spawn(control::listen(self.clone()));
         ready(address);
         self.schedule(&mut events).await;
@@ -52,8 +53,8 @@ impl Service {
                 tracing::error!(%error, "a part of the service ended badly");
             }
         }
-        events.inbox.close().await;
-        events.calls.close().await;
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        events.live.close().await;
         Ok(())
     }
 

@@ -18,10 +18,7 @@ use rusqlite_migration::{M, Migrations};
 use serde::Serialize;
 
 use super::{
-    super::{
-        Letter,
-        desk::{Balance, outcomes},
-    },
+    super::{Letter, Room, desk::outcomes},
     settled::Settled,
 };
 
@@ -79,7 +76,7 @@ impl Outcome {
             Self::Dead => "dead",
             Self::Expired => "expired",
             Self::Damaged => "damaged",
-            Self::Change => "change",
+            Self::Change => "changes to objects",
         }
     }
 }
@@ -136,6 +133,19 @@ pub struct Count {
     pub rule: String,
     /// How many.
     pub n: u64,
+}
+
+/// What a destination has counted, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The destination.
+    pub name: String,
+    /// Where it stands.
+    pub standing: Standing,
+    /// What became of frames so far, by outcome.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Calls that failed and wait to be sent again.
+    pub waiting: u64,
 }
 
 /// So many letters.
@@ -364,22 +374,27 @@ impl Store {
         .await
     }
 
-    /// The letters that are due, the longest due first, but for those that are under way; at most so many.
+    /// The letters that are due, the longest due first, but for those that are under way: as many as a request may hold, and at least
+    /// one where there is one.
     pub async fn due(
         &self,
         name: &str,
         now: Timestamp,
         under_way: &HashSet<i64>,
-        limit: usize,
+        room: Room,
     ) -> Result<Vec<Letter>> {
         let (name, under_way) = (name.to_owned(), list(under_way));
         self.with(move |db| {
-            db.prepare_cached(
+            let mut due = db.prepare_cached(
                 "SELECT id, seq, source, message_id, delivery, received_at, attempts, first, call FROM letter
-                 WHERE destination = ? AND due <= ? AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY due, id LIMIT ?",
-            )?
-            .query_map(params![name, now.as_millisecond(), under_way, limit as i64], |row| {
-                Ok(Letter {
+                 WHERE destination = ? AND due <= ? AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY due, id",
+            )?;
+            let mut rows = due.query(params![name, now.as_millisecond(), under_way])?;
+            let (mut letters, mut bytes): (Vec<Letter>, usize) = (Vec::new(), 0);
+            while letters.len() < room.calls
+                && let Some(row) = rows.next()?
+            {
+                let letter = Letter {
                     id: row.get(0)?,
                     seq: number(row, 1)?,
                     source: row.get(2)?,
@@ -390,9 +405,14 @@ impl Store {
                     first: row.get::<_, Option<String>>(7)?.and_then(|first| first.parse().ok()),
                     received_at: row.get::<_, String>(5)?.parse().unwrap_or_default(),
                     call: row.get::<_, Vec<u8>>(8)?.into(),
-                })
-            })?
-            .collect()
+                };
+                bytes += letter.call.len() + 1;
+                if bytes > room.bytes && !letters.is_empty() {
+                    break;
+                }
+                letters.push(letter);
+            }
+            Ok(letters)
         })
         .await
     }
@@ -500,30 +520,29 @@ impl Store {
         self.with(|db| counts(db)).await
     }
 
-    /// Whether each destination's counts balance with its position, at one instant.
-    pub async fn balances(&self) -> Result<Vec<Balance>> {
+    /// What every destination has counted, and where it stands, at one instant.
+    pub async fn accounts(&self) -> Result<Vec<Account>> {
+        type Found = (String, i64, u64, String, bool, BTreeMap<&'static str, u64>, u64);
         let found = self
             .with(|db| {
                 let view = db.transaction()?;
-                let all = view
-                    .prepare("SELECT name, began, position, ahead FROM destination ORDER BY 1")?
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?, row.get(3)?)))?
-                    .collect::<rusqlite::Result<Vec<(String, i64, u64, String)>>>()?;
                 let counts = counts(&view)?;
-                let mut found = Vec::new();
-                for (name, began, position, ahead) in all {
-                    let waiting = sum(&view, &name, "due IS NOT NULL")?.count;
-                    found.push((outcomes(&counts, &name), waiting, name, began, position, ahead));
-                }
-                Ok(found)
+                view.prepare("SELECT name, began, position, ahead, ended FROM destination ORDER BY 1")?
+                    .query_map([], |row| {
+                        let name: String = row.get(0)?;
+                        let waiting = sum(&view, &name, "due IS NOT NULL")?.count;
+                        let outcomes = outcomes(&counts, &name);
+                        Ok((name, row.get(1)?, number(row, 2)?, row.get(3)?, row.get(4)?, outcomes, waiting))
+                    })?
+                    .collect::<rusqlite::Result<Vec<Found>>>()
             })
             .await?;
-        let balance = |(outcomes, waiting, name, began, position, ahead): (_, _, _, _, _, String)| {
+        let account = |(name, began, position, ahead, ended, outcomes, waiting): Found| {
             let settled = Settled::read(position, &ahead)?;
-            let offered = Standing { began, settled, ended: false, circuit: Light::closed() }.counted();
-            Ok(Balance { destination: name, offered, outcomes, waiting })
+            let standing = Standing { began, settled, ended, circuit: Light::closed() };
+            Ok(Account { name, standing, outcomes, waiting })
         };
-        found.into_iter().map(balance).collect()
+        found.into_iter().map(account).collect()
     }
 }
 
