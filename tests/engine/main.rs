@@ -7,6 +7,7 @@ mod durable;
 mod families;
 mod feeds;
 mod kills;
+mod outbox;
 mod outcomes;
 mod partitions;
 mod pipeline;

@@ -3,8 +3,8 @@
 //! Here is what an API looks like, as values. What the [`Client`] does with them, from the outside in: `client`
 //! asks until it has an answer, `pace` keeps the limits, `address` lets nothing leave the declared hosts,
 //! `dress` adds credentials, `wire` sends one request, `judge` says what an answer means, `body` reads it, `budget` bounds
-//! what all of them hold, `shelf` keeps bodies open between pages,
-//! `vendor_clock` knows what time it is there.
+//! what all of them hold, `shelf` keeps bodies open between pages, `vendor_clock` knows what time it is there. `reach` is for
+//! the addresses that users type: they have no API.
 
 pub(crate) mod address;
 pub(crate) mod body;
@@ -15,6 +15,7 @@ mod gate;
 mod judge;
 mod options;
 pub(crate) mod pace;
+mod reach;
 pub(crate) mod shelf;
 mod veil;
 mod vendor_clock;
@@ -30,7 +31,9 @@ pub use self::{
     budget::{Budget, Share},
     client::Client,
     options::Options,
+    judge::retry_after,
     pace::{Ledger, MemoryLedger},
+    reach::{Reach, Unreachable, is_public},
 };
 use crate::{auth::Auth, error::Error};
 

@@ -30,6 +30,13 @@ connector = "segment"
 # schedule = "every 3h"
 # start_date = "2024-01-01"
 # settings = { api_key = "${STRIPE_KEY}" }
+
+# A destination of all calls: each is posted as JSON, signed by Standard Webhooks.
+# [[destination]]
+# name = "crm"
+# type = "webhook"               # or "segment", with a write_key: any Segment-compatible server
+# url = "https://hooks.example.com/headwater"
+# secret = "${CRM_SECRET}"       # whsec_ and what `openssl rand -base64 32` prints
 "#;
 
 /// Write a headwater.toml to begin with.
@@ -62,13 +69,11 @@ mod tests {
             .replace("# [[", "[[")
             .replace("\n# ", "\n")
             .replace("Your own", "#")
-            .replace("An app's", "#");
-        assert_eq!(
-            Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &|_| Some("k".into()))
-                .unwrap()
-                .source
-                .len(),
-            2
-        );
+            .replace("An app's", "#")
+            .replace("A destination of", "#");
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let all =
+            Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &|_| Some(secret.into())).unwrap();
+        assert_eq!((all.source.len(), all.destination.len()), (2, 1));
     }
 }

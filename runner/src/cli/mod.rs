@@ -10,6 +10,7 @@ use crate::{config::Config, service::Socket};
 mod books;
 pub mod catalog;
 mod demo;
+mod destination;
 mod init;
 pub mod new;
 mod normalize;
@@ -58,6 +59,12 @@ enum Command {
     Normalize(normalize::Args),
     /// Ask the embedded warehouse.
     Query(query::Args),
+    /// Show the destinations: how far each is, and what failed.
+    Destinations(destination::DestinationsArgs),
+    /// Show the calls that a destination did not take.
+    DeadLetters(destination::DeadLettersArgs),
+    /// Send dead letters again.
+    Resend(destination::ResendArgs),
     /// Show what became of everything received, and whether the books balance.
     Books(books::Args),
     /// Show how the latest runs went.
@@ -135,6 +142,9 @@ pub fn main() -> ExitCode {
             Command::Read(args) => read::run(&globals, args).await,
             Command::Normalize(args) => normalize::run(args),
             Command::Query(args) => query::run(&globals, args),
+            Command::Destinations(args) => destination::destinations(&globals, args).await,
+            Command::DeadLetters(args) => destination::dead_letters(&globals, args).await,
+            Command::Resend(args) => destination::resend(&globals, args).await,
             Command::Books(args) => books::run(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),

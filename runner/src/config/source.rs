@@ -82,6 +82,18 @@ fn yes() -> bool {
     true
 }
 
+/// Says which of these is no member that can be hashed or left out.
+pub(super) fn check_members<'a>(members: impl Iterator<Item = &'a String>) -> Result<()> {
+    for member in members {
+        if !["properties.", "traits.", "context."].iter().any(|start| member.starts_with(start)) {
+            return Err(Error::config(format!(
+                "{member:?} has to begin with properties., traits. or context."
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl SourceSettings {
     /// Says what is wrong with it.
     pub fn check(&self) -> Result<()> {
@@ -99,14 +111,7 @@ impl SourceSettings {
         }
         self.start()?;
         self.calls_schema()?;
-        for field in self.hash.iter().chain(&self.drop) {
-            if !["properties.", "traits.", "context."].iter().any(|start| field.starts_with(start)) {
-                return Err(Error::config(format!(
-                    "{field:?} has to begin with properties., traits. or context."
-                )));
-            }
-        }
-        Ok(())
+        check_members(self.hash.iter().chain(&self.drop))
     }
 
     /// Its connector.

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     config::{Config, SourceSettings, WarehouseSettings, unknown_source},
+    destinations::{Desk, outbox::Outbox},
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Marks, Ready, Receiver, Route, Routes},
@@ -53,6 +54,8 @@ pub struct Service {
     pub state: Arc<dyn State>,
     /// Where tables go.
     pub warehouse: Arc<dyn Warehouse>,
+    /// Where calls go.
+    pub destinations: Arc<Desk>,
     /// One run of a source at a time.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// The events' way, while it runs.
@@ -87,6 +90,8 @@ pub struct Events {
     pub live: Live,
     /// Makes rows of calls; taken once it runs.
     pub loader: Option<Loader>,
+    /// Send calls to destinations; taken once they run.
+    pub outboxes: Vec<Outbox>,
     /// Sources whose touched rows have to be fetched.
     pub touched: mpsc::UnboundedReceiver<String>,
 }
@@ -126,12 +131,14 @@ impl Service {
             // The file wins: it is what the owner can see.
             sources.entry(source.name.clone()).or_insert(source);
         }
+        let destinations = Arc::new(Desk::open(folder, &config.destination)?);
         let (stop, _) = watch::channel(false);
         Ok(Self {
             config,
             sources,
             state,
             warehouse,
+            destinations,
             busy: Mutex::default(),
             live: Mutex::default(),
             stop,
@@ -326,6 +333,10 @@ impl Service {
         receiver.set_routes(Routes::new(routes));
         normaliser.set_sources(mapped);
         let (touch, touched) = mpsc::unbounded_channel();
+        // Whoever reads the calls log needs what it has not read: nobody may release that before all of them have said so.
+        calls.pin("warehouse", books.position("loaded").await? + 1);
+        let end = *normaliser.eligible().borrow();
+        let outboxes = self.destinations.attach(&calls, end).await?;
         let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
         let ready = Arc::new(Ready {
             marks: Marks { disk: receive.ready_disk, lag: receive.most_lag()? },
@@ -337,7 +348,7 @@ impl Service {
         });
         let normaliser = Arc::new(normaliser);
         let live = Live { receiver, ready, normaliser, inbox, quarantine, calls, books };
-        Ok(Events { live, loader: Some(loader), touched })
+        Ok(Events { live, loader: Some(loader), outboxes, touched })
     }
 }
 

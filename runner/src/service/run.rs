@@ -35,6 +35,9 @@ impl Service {
             return Err(Error::unexpected("the loader runs already"));
         };
         tasks.spawn(loader.run(events.live.normaliser.eligible(), self.stopping()));
+        for outbox in events.outboxes.drain(..) {
+            tasks.spawn(outbox.run(events.live.normaliser.eligible(), self.stopping()));
+        }
         let normaliser = events.live.normaliser.clone();
         let stop = self.stopping();
         tasks.spawn(async move { normaliser.run(stop).await });

@@ -113,7 +113,8 @@ pub async fn serve(name: &str) -> Result<()> {
         _ => {
             let text = std::fs::read_to_string(folder.join("headwater.toml"))?;
             let service = Arc::new(Service::open(Config::parse(&text, &|_| None)?).await?);
-            let router = receive::router(service.events().await?.live.receiver.clone());
+            let live = service.events().await?.live;
+            let router = receive::router(live.receiver.clone(), live.ready.clone());
             // What the service owns lives as long as the process.
             std::mem::forget(service);
             router
