@@ -13,9 +13,9 @@ use headwater_core::{
 use jiff::Timestamp;
 
 mod cell;
+mod escape;
 mod flatten;
 mod natural;
-mod scan;
 mod shape;
 
 pub use cell::{Cell, instant, real, widen};
