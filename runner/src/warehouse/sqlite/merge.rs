@@ -1,7 +1,7 @@
 //! How a batch's rows meet those of the table: by key and version.
 //!
-//! Each row is looked up first: one more step down an index that is in memory anyway, and what happened to the row is
-//! known exactly. Statements are prepared once for each batch and bound by position.
+//! A row is looked up first, so that what happened to it is known exactly; behind one that was new, the next is inserted
+//! first, and looked up if it was there after all. Statements are prepared once for each batch and bound by position.
 
 use headwater_core::object::{Op, Type};
 use jiff::Timestamp;
@@ -100,6 +100,8 @@ struct Merge<'a> {
     /// Of each bound column, where the row at hand has its value.
     cells: Vec<Option<usize>>,
     received: Option<(Timestamp, String)>,
+    /// The row before was new.
+    news: bool,
 }
 
 /// What is there of a row already.
@@ -152,10 +154,12 @@ impl<'a> Merge<'a> {
 
         let all: Vec<&str> = names.iter().map(String::as_str).chain(systems.iter().copied()).collect();
         let marks: Vec<String> = (1..=all.len()).map(|at| format!("?{at}")).collect();
+        let key: Vec<String> = spec.key.iter().map(|key| quote(key)).collect();
         let insert = db.prepare_cached(&format!(
-            "INSERT INTO {target} ({}) VALUES ({})",
+            "INSERT INTO {target} ({}) VALUES ({}) ON CONFLICT ({}) DO NOTHING",
             all.join(", "),
-            marks.join(", ")
+            marks.join(", "),
+            key.join(", ")
         ))?;
 
         // What the record lacks becomes null, in columns that this batch does not know too.
@@ -232,6 +236,7 @@ impl<'a> Merge<'a> {
             kinds,
             cells,
             received: None,
+            news: true,
         })
     }
 
@@ -242,8 +247,16 @@ impl<'a> Merge<'a> {
                 self.cells[*bound] = Some(at);
             }
         }
-        let Some(old) = self.find(row)? else {
-            self.insert(row)?;
+        let old = match self.news {
+            true => None,
+            false => self.find(row)?,
+        };
+        self.news = old.is_none() && self.insert(row)?;
+        let old = match old {
+            None if !self.news => self.find(row)?,
+            old => old,
+        };
+        let Some(old) = old else {
             return Ok(if row.op == Op::Delete { Outcome::Deleted } else { Outcome::Inserted });
         };
         let version = row.version.unwrap_or(self.stamp.version);
@@ -284,7 +297,8 @@ impl<'a> Merge<'a> {
         }))
     }
 
-    fn insert(&mut self, row: &Row) -> rusqlite::Result<()> {
+    /// Whether the row was not there.
+    fn insert(&mut self, row: &Row) -> rusqlite::Result<bool> {
         bind_columns(&mut self.insert, row, &self.cells, &self.kinds, 0)?;
         let extra = self.extra(row);
         bind_system(
@@ -296,7 +310,7 @@ impl<'a> Merge<'a> {
             extra,
             self.cells.len() + 1,
         )?;
-        self.insert.raw_execute().map(drop)
+        self.insert.raw_execute().map(|rows| rows > 0)
     }
 
     fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
