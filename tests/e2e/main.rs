@@ -10,6 +10,7 @@ mod configs;
 mod full_disk;
 mod house;
 mod ingest;
+mod postgres;
 mod received;
 mod refused;
 mod restart;

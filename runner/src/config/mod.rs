@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::sync::schedule::duration;
+use crate::{sync::schedule::duration, warehouse::postgres::PostgresSettings};
 
 mod source;
 mod text;
@@ -86,6 +86,8 @@ pub struct Console {
 pub enum WarehouseSettings {
     /// The embedded warehouse: one file a source, in `data_dir/warehouse`.
     Sqlite {},
+    /// A Postgres: a schema for each source.
+    Postgres(PostgresSettings),
 }
 
 /// Your own OAuth app.
@@ -197,6 +199,9 @@ impl Config {
                 .within("source", &source.name));
             }
         }
+        if let WarehouseSettings::Postgres(settings) = &self.warehouse {
+            settings.check()?;
+        }
         self.receive.kept()?;
         if let Some(url) = &self.receive.public_url {
             let url = url::Url::parse(url)
@@ -257,6 +262,8 @@ mod tests {
             ("data_dri = 'x'".to_owned(), "unknown key data_dri; did you mean data_dir?"),
             ("[receive]\nlisten = 'x'".to_owned(), "invalid socket address"),
             ("a = ".to_owned(), "line 1:"),
+            ("[warehouse]\ntype = 'postgres'\nhots = 'x'".to_owned(), "unknown key hots; did you mean host?"),
+            ("[warehouse]\ntype = 'postgres'\nurl = 'x'".to_owned(), "warehouse.url: it is no address"),
             (source("shedule = 'every 3h'"), "source a: unknown key shedule; did you mean schedule?"),
             (source("schedule = 'every 3h'"), "has no objects"),
             (source("settings = { x = 1 }"), "source a: settings: unknown key x; there are none here"),

@@ -20,6 +20,7 @@ mod shape;
 
 pub use cell::{Cell, instant, real, widen};
 use flatten::{Flattener, Sink};
+pub use natural::number;
 use shape::Shape;
 
 use super::{Reject, name};

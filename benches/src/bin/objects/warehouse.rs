@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use headwater::warehouse::{Warehouse, sqlite::SqliteWarehouse};
+use headwater::warehouse::{
+    Warehouse,
+    postgres::{PostgresSettings, PostgresWarehouse},
+    sqlite::SqliteWarehouse,
+};
+use headwater_core::auth::Secret;
 use headwater_tests::postgres::{Database, Server};
 use rusqlite::{Connection, Row};
 use tempfile::TempDir;
@@ -32,7 +37,10 @@ impl Into {
     pub async fn open(self, at: &str) -> Arc<dyn Warehouse> {
         match self {
             Into::Sqlite => Arc::new(SqliteWarehouse::open(at).expect("a warehouse")),
-            Into::Postgres => unimplemented!(),
+            Into::Postgres => {
+                let settings = PostgresSettings { url: Some(Secret::new(at)), ..PostgresSettings::default() };
+                Arc::new(PostgresWarehouse::new(&settings).expect("a warehouse"))
+            }
         }
     }
 }

@@ -7,15 +7,13 @@ use headwater_core::object::{Op, Type};
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
-use super::{
-    Trouble,
-    grow::{Places, Table},
-    value::Bound,
-};
+use super::{Trouble, value::Bound};
 use crate::warehouse::{
     Committed, Reject,
+    books::{self, Old, Outcome},
+    known::{Places, Table},
     name::quote,
-    table::{Batch, Cell, Layout, Row, instant},
+    table::{Batch, Layout, Row, instant},
 };
 
 /// What all rows of a load have in common.
@@ -41,7 +39,7 @@ pub fn merge(
     let mut rejects = Vec::new();
     for row in batch.rows() {
         match merge.row(row) {
-            Ok(outcome) => count(done, outcome, row),
+            Ok(outcome) => outcome.count(row, done),
             Err(error) if refused(&error) && !db.is_autocommit() => rejects.push(Reject {
                 table: batch.spec().name.clone(),
                 reason: error.to_string(),
@@ -60,26 +58,6 @@ fn refused(error: &rusqlite::Error) -> bool {
         error.sqlite_error_code(),
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
     ) || matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
-}
-
-#[derive(Clone, Copy)]
-enum Outcome {
-    Inserted,
-    Updated,
-    Stale,
-    Deleted,
-}
-
-fn count(done: &mut Committed, outcome: Outcome, row: &Row) {
-    match outcome {
-        Outcome::Inserted => {
-            done.inserted += 1;
-            done.overlap_new += u64::from(row.meta.overlap);
-        }
-        Outcome::Updated => done.updated += 1,
-        Outcome::Stale => done.stale += 1,
-        Outcome::Deleted => done.deleted += 1,
-    }
 }
 
 struct Merge<'a> {
@@ -102,14 +80,6 @@ struct Merge<'a> {
     received: Option<(Timestamp, String)>,
     /// The row before was new.
     news: bool,
-}
-
-/// What is there of a row already.
-struct Old {
-    rowid: i64,
-    version: Option<i64>,
-    deleted: bool,
-    delivery: Option<String>,
 }
 
 impl<'a> Merge<'a> {
@@ -256,45 +226,38 @@ impl<'a> Merge<'a> {
             None if !self.news => self.find(row)?,
             old => old,
         };
-        let Some(old) = old else {
-            return Ok(if row.op == Op::Delete { Outcome::Deleted } else { Outcome::Inserted });
+        let Some((rowid, old)) = old else {
+            return Ok(Outcome::new(row));
         };
         let version = row.version.unwrap_or(self.stamp.version);
-        let applies = match self.layout {
-            Layout::Object | Layout::Entity => old.version.is_none_or(|known| version >= known),
-            Layout::Call | Layout::Event => {
-                old.delivery.is_some() && old.delivery.as_deref() == row.meta.delivery.as_deref()
-            }
-        };
-        if !applies {
+        if !old.gives_way(self.layout, version, row.meta.delivery.as_deref()) {
             // The pass has met the row all the same: a sweep must not take it for gone.
             if let (Some(seen), Some(pass)) = (&mut self.seen, &row.meta.pass) {
-                seen.execute((old.rowid, pass.as_ref()))?;
+                seen.execute((rowid, pass.as_ref()))?;
             }
             return Ok(Outcome::Stale);
         }
         match row.op {
-            Op::Delete => self.delete(row, old.rowid)?,
-            Op::Patch => self.patch(row, old.rowid)?,
-            Op::Upsert | Op::Touch => self.update(row, old.rowid)?,
+            Op::Delete => self.delete(row, rowid)?,
+            Op::Patch => self.patch(row, rowid)?,
+            Op::Upsert | Op::Touch => self.update(row, rowid)?,
         }
-        let gone = row.op == Op::Delete || row.deleted;
-        Ok(if gone && !old.deleted { Outcome::Deleted } else { Outcome::Updated })
+        Ok(Outcome::changed(row, &old))
     }
 
-    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<Old>> {
+    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<(i64, Old)>> {
         for at in 0..self.keys {
             let cell = self.cells[at].map(|cell| &row.cells[cell].1);
             self.find.raw_bind_parameter(at + 1, Bound(cell, self.kinds[at]))?;
         }
         let mut rows = self.find.raw_query();
         let Some(found) = rows.next()? else { return Ok(None) };
-        Ok(Some(Old {
-            rowid: found.get(0)?,
+        let old = Old {
             version: found.get(1)?,
             deleted: found.get::<_, Option<bool>>(2)?.unwrap_or(false),
             delivery: found.get(3)?,
-        }))
+        };
+        Ok(Some((found.get(0)?, old)))
     }
 
     /// Whether the row was not there.
@@ -360,25 +323,11 @@ impl<'a> Merge<'a> {
 
     /// What has no column: what the batch turned away, and values of columns that the table could not add.
     fn extra(&self, row: &Row) -> Option<String> {
-        let columns = self.batch.columns();
-        let homeless = row.cells.iter().filter(|(column, cell)| {
-            *cell != Cell::Null && self.bound.get(*column as usize).is_none_or(Option::is_none)
-        });
-        let mut members: Vec<(&str, String)> =
-            row.extra.iter().map(|(path, json)| (path.as_str(), json.clone())).collect();
-        members.extend(homeless.filter_map(|(column, cell)| {
-            let column = columns.get(*column as usize)?;
-            let path = column.path.strip_prefix('=').unwrap_or(&column.path);
-            Some((path, cell.json().to_string()))
-        }));
-        if members.is_empty() {
-            return None;
-        }
-        let members: Vec<String> = members
-            .into_iter()
-            .map(|(path, json)| format!("{}:{json}", serde_json::Value::from(path)))
-            .collect();
-        Some(format!("{{{}}}", members.join(",")))
+        let homeless = row
+            .cells
+            .iter()
+            .filter(|(column, _)| self.bound.get(*column as usize).is_none_or(Option::is_none));
+        books::extra(self.batch.columns(), row, homeless)
     }
 }
 

@@ -108,7 +108,7 @@ fn day_or_time(time: Timestamp) -> Cell {
 }
 
 /// A number as JSON writes it, in the narrowest type that holds it without loss.
-fn number(text: &str) -> Cell {
+pub fn number(text: &str) -> Cell {
     if let Ok(int) = text.parse::<i64>() {
         return Cell::Int(int);
     }
