@@ -10,6 +10,7 @@ mod configs;
 mod destinations;
 mod full_disk;
 mod handover;
+mod postgres;
 mod received;
 mod refused;
 mod service;

@@ -113,7 +113,7 @@ pub struct Draft {
 
 impl World {
     pub fn new(stand: Box<dyn Stand>, fault: Option<Fault>) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let schema = runtime.block_on(stand.warehouse().schema(SCHEMA)).expect("a schema");
         Self {
             stand,
@@ -262,6 +262,11 @@ impl World {
         if self.has(Fault::DropsCrowd) && load.batches.len() > 1000 {
             load.batches.retain(|batch| batch.spec().name != "tracks");
         }
+        self.runtime.block_on(self.schema.commit(load))
+    }
+
+    /// Commits this load as it is.
+    pub fn load(&self, load: Load) -> Result<Committed> {
         self.runtime.block_on(self.schema.commit(load))
     }
 

@@ -15,11 +15,15 @@ use crate::{
 };
 
 mod fields;
+mod list;
 mod raw;
+mod scan;
 
 pub use fields::Fields;
 pub(crate) use fields::write_string;
+pub(crate) use list::list;
 pub use raw::Raw;
+pub use scan::{Next, Scan};
 
 /// One JSON object that a vendor sent, as a counted slice of the body it came in.
 #[derive(Clone, PartialEq, Eq)]

@@ -17,6 +17,8 @@ listen = "0.0.0.0:8080"
 
 [warehouse]
 type = "sqlite"                 # one file a source, in data_dir/warehouse
+# type = "postgres"             # or a schema a source, in a database that you have
+# url = "${HEADWATER_POSTGRES}" # postgres://user:password@host:5432/database?sslmode=verify-full
 
 # Your own site or app: any Segment library sends here with the write key that `headwater sources` shows.
 [[source]]

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::sync::schedule::duration;
+use crate::{sync::schedule::duration, warehouse::postgres::PostgresSettings};
 
 mod destination;
 mod source;
@@ -100,6 +100,8 @@ pub struct Console {
 pub enum WarehouseSettings {
     /// The embedded warehouse: one file a source, in `data_dir/warehouse`.
     Sqlite {},
+    /// A Postgres: a schema for each source.
+    Postgres(PostgresSettings),
 }
 
 /// Your own OAuth app.
@@ -215,6 +217,9 @@ impl Config {
             destination.check(&names).map_err(within)?;
         }
         self.receive.check()?;
+        if let WarehouseSettings::Postgres(settings) = &self.warehouse {
+            settings.check()?;
+        }
         if let Some(url) = &self.receive.public_url {
             let url = url::Url::parse(url)
                 .map_err(|error| Error::config(format!("receive.public_url: {error}")))?;
@@ -331,6 +336,8 @@ mod tests {
             ("data_dri = 'x'".to_owned(), "unknown key data_dri; did you mean data_dir?"),
             ("[receive]\nlisten = 'x'".to_owned(), "invalid socket address"),
             ("a = ".to_owned(), "line 1:"),
+            ("[warehouse]\ntype = 'postgres'\nhots = 'x'".to_owned(), "unknown key hots; did you mean host?"),
+            ("[warehouse]\ntype = 'postgres'\nurl = 'x'".to_owned(), "warehouse.url: it is no address"),
             (source("shedule = 'every 3h'"), "source a: unknown key shedule; did you mean schedule?"),
             (source("schedule = 'every 3h'"), "has no objects"),
             (source("settings = { x = 1 }"), "source a: settings: unknown key x; there are none here"),

@@ -24,7 +24,7 @@ use crate::{
     receive::{Marks, Ready, Receiver, Route, Routes},
     state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
     sync::{Bounds, Job, Observer, Report, Silent, Tools, open, sync},
-    warehouse::{Warehouse, sqlite::SqliteWarehouse},
+    warehouse::{Warehouse, postgres::PostgresWarehouse, sqlite::SqliteWarehouse},
 };
 
 mod answer;
@@ -120,8 +120,9 @@ impl Service {
         };
         let sealer = Sealer::open(&key)?;
         let state = Arc::new(SqliteState::open(&folder.join("state.db"), sealer)?);
-        let warehouse: Arc<dyn Warehouse> = match config.warehouse {
+        let warehouse: Arc<dyn Warehouse> = match &config.warehouse {
             WarehouseSettings::Sqlite {} => Arc::new(SqliteWarehouse::open(warehouse_folder(folder))?),
+            WarehouseSettings::Postgres(settings) => Arc::new(PostgresWarehouse::new(settings)?),
         };
         let mut sources: BTreeMap<String, SourceSettings> =
             config.source.iter().map(|source| (source.name.clone(), source.clone())).collect();

@@ -7,8 +7,11 @@ use headwater_core::{cursor::Pass, error::Result};
 use jiff::Timestamp;
 use serde_json::Value;
 
+mod books;
 pub mod calls;
+mod known;
 pub mod name;
+pub mod postgres;
 pub mod query;
 pub mod sqlite;
 pub mod table;

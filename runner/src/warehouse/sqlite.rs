@@ -17,7 +17,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde_json::Value;
 
 use super::{
-    Committed, Load, Schema, Swept, Warehouse, name,
+    Committed, Load, Schema, Swept, Warehouse,
+    known::Table,
+    name,
     table::{Cell, TableSpec},
 };
 
@@ -27,8 +29,6 @@ mod mark;
 mod merge;
 mod read;
 mod value;
-
-use grow::Table;
 
 /// How long a commit waits for another program that holds the file.
 const PATIENCE: Duration = Duration::from_secs(10);

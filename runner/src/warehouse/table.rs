@@ -13,13 +13,14 @@ use headwater_core::{
 use jiff::Timestamp;
 
 mod cell;
+mod escape;
 mod flatten;
 mod natural;
-mod scan;
 mod shape;
 
 pub use cell::{Cell, instant, real, widen};
 use flatten::{Flattener, Sink};
+pub use natural::number;
 use shape::Shape;
 
 use super::{Reject, name};

@@ -5,13 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use headwater_core::{cursor::Pass, object::Type};
 use rusqlite::{Connection, TransactionBehavior, params, params_from_iter};
 
-use super::{
-    Trouble, Writer,
-    grow::{Table, load},
-    value::Bound,
-};
+use super::{Trouble, Writer, grow::load, value::Bound};
 use crate::warehouse::{
     Prune, Swept,
+    known::Table,
     name::quote,
     table::{Layout, instant},
 };

@@ -1,21 +1,19 @@
 //! How a batch's rows meet those of the table: by key and version.
 //!
-//! Each row is looked up first: one more step down an index that is in memory anyway, and what happened to the row is
-//! known exactly. Statements are prepared once for each batch and bound by position.
+//! A row is looked up first, so that what happened to it is known exactly; behind one that was new, the next is inserted
+//! first, and looked up if it was there after all. Statements are prepared once for each batch and bound by position.
 
 use headwater_core::object::{Op, Type};
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
-use super::{
-    Trouble,
-    grow::{Places, Table},
-    value::Bound,
-};
+use super::{Trouble, value::Bound};
 use crate::warehouse::{
     Committed, Reject,
+    books::{self, Old, Outcome},
+    known::{Places, Table},
     name::quote,
-    table::{Batch, Cell, Layout, Row, instant},
+    table::{Batch, Layout, Row, instant},
 };
 
 /// What all rows of a load have in common.
@@ -41,7 +39,7 @@ pub fn merge(
     let mut rejects = Vec::new();
     for row in batch.rows() {
         match merge.row(row) {
-            Ok(outcome) => count(done, outcome, row),
+            Ok(outcome) => outcome.count(row, done),
             Err(error) if refused(&error) && !db.is_autocommit() => rejects.push(Reject {
                 table: batch.spec().name.clone(),
                 reason: error.to_string(),
@@ -62,26 +60,6 @@ fn refused(error: &rusqlite::Error) -> bool {
     ) || matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
 }
 
-#[derive(Clone, Copy)]
-enum Outcome {
-    Inserted,
-    Updated,
-    Stale,
-    Deleted,
-}
-
-fn count(done: &mut Committed, outcome: Outcome, row: &Row) {
-    match outcome {
-        Outcome::Inserted => {
-            done.inserted += 1;
-            done.overlap_new += u64::from(row.meta.overlap);
-        }
-        Outcome::Updated => done.updated += 1,
-        Outcome::Stale => done.stale += 1,
-        Outcome::Deleted => done.deleted += 1,
-    }
-}
-
 struct Merge<'a> {
     batch: &'a Batch,
     stamp: &'a Stamp<'a>,
@@ -100,14 +78,8 @@ struct Merge<'a> {
     /// Of each bound column, where the row at hand has its value.
     cells: Vec<Option<usize>>,
     received: Option<(Timestamp, String)>,
-}
-
-/// What is there of a row already.
-struct Old {
-    rowid: i64,
-    version: Option<i64>,
-    deleted: bool,
-    delivery: Option<String>,
+    /// The row before was new.
+    news: bool,
 }
 
 impl<'a> Merge<'a> {
@@ -152,10 +124,12 @@ impl<'a> Merge<'a> {
 
         let all: Vec<&str> = names.iter().map(String::as_str).chain(systems.iter().copied()).collect();
         let marks: Vec<String> = (1..=all.len()).map(|at| format!("?{at}")).collect();
+        let key: Vec<String> = spec.key.iter().map(|key| quote(key)).collect();
         let insert = db.prepare_cached(&format!(
-            "INSERT INTO {target} ({}) VALUES ({})",
+            "INSERT INTO {target} ({}) VALUES ({}) ON CONFLICT ({}) DO NOTHING",
             all.join(", "),
-            marks.join(", ")
+            marks.join(", "),
+            key.join(", ")
         ))?;
 
         // What the record lacks becomes null, in columns that this batch does not know too.
@@ -232,6 +206,7 @@ impl<'a> Merge<'a> {
             kinds,
             cells,
             received: None,
+            news: true,
         })
     }
 
@@ -242,49 +217,51 @@ impl<'a> Merge<'a> {
                 self.cells[*bound] = Some(at);
             }
         }
-        let Some(old) = self.find(row)? else {
-            self.insert(row)?;
-            return Ok(if row.op == Op::Delete { Outcome::Deleted } else { Outcome::Inserted });
+        let old = match self.news {
+            true => None,
+            false => self.find(row)?,
+        };
+        self.news = old.is_none() && self.insert(row)?;
+        let old = match old {
+            None if !self.news => self.find(row)?,
+            old => old,
+        };
+        let Some((rowid, old)) = old else {
+            return Ok(Outcome::new(row));
         };
         let version = row.version.unwrap_or(self.stamp.version);
-        let applies = match self.layout {
-            Layout::Object | Layout::Entity => old.version.is_none_or(|known| version >= known),
-            Layout::Call | Layout::Event => {
-                old.delivery.is_some() && old.delivery.as_deref() == row.meta.delivery.as_deref()
-            }
-        };
-        if !applies {
+        if !old.gives_way(self.layout, version, row.meta.delivery.as_deref()) {
             // The pass has met the row all the same: a sweep must not take it for gone.
             if let (Some(seen), Some(pass)) = (&mut self.seen, &row.meta.pass) {
-                seen.execute((old.rowid, pass.as_ref()))?;
+                seen.execute((rowid, pass.as_ref()))?;
             }
             return Ok(Outcome::Stale);
         }
         match row.op {
-            Op::Delete => self.delete(row, old.rowid)?,
-            Op::Patch => self.patch(row, old.rowid)?,
-            Op::Upsert | Op::Touch => self.update(row, old.rowid)?,
+            Op::Delete => self.delete(row, rowid)?,
+            Op::Patch => self.patch(row, rowid)?,
+            Op::Upsert | Op::Touch => self.update(row, rowid)?,
         }
-        let gone = row.op == Op::Delete || row.deleted;
-        Ok(if gone && !old.deleted { Outcome::Deleted } else { Outcome::Updated })
+        Ok(Outcome::changed(row, &old))
     }
 
-    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<Old>> {
+    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<(i64, Old)>> {
         for at in 0..self.keys {
             let cell = self.cells[at].map(|cell| &row.cells[cell].1);
             self.find.raw_bind_parameter(at + 1, Bound(cell, self.kinds[at]))?;
         }
         let mut rows = self.find.raw_query();
         let Some(found) = rows.next()? else { return Ok(None) };
-        Ok(Some(Old {
-            rowid: found.get(0)?,
+        let old = Old {
             version: found.get(1)?,
             deleted: found.get::<_, Option<bool>>(2)?.unwrap_or(false),
             delivery: found.get(3)?,
-        }))
+        };
+        Ok(Some((found.get(0)?, old)))
     }
 
-    fn insert(&mut self, row: &Row) -> rusqlite::Result<()> {
+    /// Whether the row was not there.
+    fn insert(&mut self, row: &Row) -> rusqlite::Result<bool> {
         bind_columns(&mut self.insert, row, &self.cells, &self.kinds, 0)?;
         let extra = self.extra(row);
         bind_system(
@@ -296,7 +273,7 @@ impl<'a> Merge<'a> {
             extra,
             self.cells.len() + 1,
         )?;
-        self.insert.raw_execute().map(drop)
+        self.insert.raw_execute().map(|rows| rows > 0)
     }
 
     fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
@@ -346,25 +323,11 @@ impl<'a> Merge<'a> {
 
     /// What has no column: what the batch turned away, and values of columns that the table could not add.
     fn extra(&self, row: &Row) -> Option<String> {
-        let columns = self.batch.columns();
-        let homeless = row.cells.iter().filter(|(column, cell)| {
-            *cell != Cell::Null && self.bound.get(*column as usize).is_none_or(Option::is_none)
-        });
-        let mut members: Vec<(&str, String)> =
-            row.extra.iter().map(|(path, json)| (path.as_str(), json.clone())).collect();
-        members.extend(homeless.filter_map(|(column, cell)| {
-            let column = columns.get(*column as usize)?;
-            let path = column.path.strip_prefix('=').unwrap_or(&column.path);
-            Some((path, cell.json().to_string()))
-        }));
-        if members.is_empty() {
-            return None;
-        }
-        let members: Vec<String> = members
-            .into_iter()
-            .map(|(path, json)| format!("{}:{json}", serde_json::Value::from(path)))
-            .collect();
-        Some(format!("{{{}}}", members.join(",")))
+        let homeless = row
+            .cells
+            .iter()
+            .filter(|(column, _)| self.bound.get(*column as usize).is_none_or(Option::is_none));
+        books::extra(self.batch.columns(), row, homeless)
     }
 }
 

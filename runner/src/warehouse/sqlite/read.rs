@@ -10,6 +10,7 @@ use super::{
     value::{Bound, cell},
 };
 use crate::warehouse::{
+    books,
     name::quote,
     table::{Cell, Layout},
 };
@@ -22,9 +23,7 @@ impl Writer {
         let mut progress = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let (key, value): (String, String) = (row.get(0)?, row.get(1)?);
-            let value = serde_json::from_str(&value).map_err(|error| {
-                Error::config(format!("_headwater_progress: the value of {key} is not JSON ({error}): delete that row, and it is read anew"))
-            })?;
+            let value = books::progress(&key, &value)?;
             progress.insert(key, value);
         }
         Ok(progress)
