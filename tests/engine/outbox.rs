@@ -29,18 +29,22 @@ async fn log(folder: &Path) -> Arc<Log> {
 
 /// Appends calls of about a kilobyte, from this number on; every tenth frame is a change to an object.
 async fn append(log: &Log, from: u64, count: u64) {
-    for n in from..from + count {
-        let change = if n % 10 == 9 { r#","c":"customers","o":"upsert""# } else { "" };
-        let call = json!({
-            "type": "track", "event": "E", "userId": format!("u{}", n % 7), "messageId": format!("m{n}"),
-            "receivedAt": jiff::Timestamp::now().to_string(), "properties": { "x": "y".repeat(900) },
-        });
-        let frame = format!("{{\"s\":\"app\",\"x\":\"app\",\"d\":\"{n}:0\"{change}}}\n{call}");
-        log.append(Bytes::from(frame)).await.expect("it is kept");
+    let frames: Vec<Bytes> = (from..from + count).map(frame).collect();
+    for some in frames.chunks(20) {
+        log.append_many(some.to_vec()).await.expect("they are kept");
     }
     // The loader, which is done with everything.
     log.pin("warehouse", log.committed() + 1);
     log.release(log.committed()).await.expect("released");
+}
+
+fn frame(n: u64) -> Bytes {
+    let change = if n % 10 == 9 { r#","c":"customers","o":"upsert""# } else { "" };
+    let call = json!({
+        "type": "track", "event": "E", "userId": format!("u{}", n % 7), "messageId": format!("m{n}"),
+        "receivedAt": jiff::Timestamp::now().to_string(), "properties": { "x": "y".repeat(900) },
+    });
+    format!("{{\"s\":\"app\",\"x\":\"app\",\"d\":\"{n}:0\"{change}}}\n{call}").into()
 }
 
 fn settings(name: &str, url: &str, more: Value) -> DestinationSettings {
