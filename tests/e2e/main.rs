@@ -8,9 +8,11 @@ mod commands;
 mod configs;
 mod full_disk;
 mod handover;
+mod overload;
 mod received;
 mod refused;
 mod service;
+mod vault;
 mod vendors;
 
 use headwater_tests::{disk, house, is_long, root, vendor};

@@ -60,6 +60,8 @@ enum Command {
     Query(query::Args),
     /// Show what became of everything received, and whether the books balance.
     Books(books::Args),
+    /// Show what is spent of the accounts' daily allotments, and which sources wait for one.
+    Quota(source::QuotaArgs),
     /// Show how the latest runs went.
     Runs(source::RunsArgs),
     /// Begin a connector of your own.
@@ -136,6 +138,7 @@ pub fn main() -> ExitCode {
             Command::Normalize(args) => normalize::run(args),
             Command::Query(args) => query::run(&globals, args),
             Command::Books(args) => books::run(&globals, args).await,
+            Command::Quota(args) => source::quota(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),
             Command::Validate(args) => validate::run(&globals, args),

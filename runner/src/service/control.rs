@@ -45,6 +45,8 @@ pub enum Ask {
     },
     /// Which sources are there, and how are they reached?
     Sources,
+    /// What is spent of the accounts' daily allotments?
+    Quota,
     /// How did the latest runs go?
     Runs {
         /// Of which source.
