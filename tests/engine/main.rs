@@ -2,6 +2,7 @@
 //! whatever the connector is.
 
 mod away;
+mod boundary;
 mod cursors;
 mod durable;
 mod families;
