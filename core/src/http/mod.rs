@@ -31,9 +31,9 @@ pub use self::{
     body::Body,
     budget::{Budget, Share},
     client::Client,
+    judge::retry_after,
     ledger::{Allotment, Gates, Ledger, MemoryLedger, Spent, Usage},
     options::Options,
-    judge::retry_after,
     reach::{Reach, Unreachable, is_public},
 };
 use crate::{auth::Auth, error::Error};

@@ -156,7 +156,7 @@ async fn a_reserve_is_left_for_others() {
 async fn what_the_vendor_tells_of_an_allotment_wins() {
     let server = Server::start(|_, n| {
         let spent = [10, 995, 300][n.min(2)];
-        std::future::ready(reply(200, "{}").with("x-usage", &spent.to_string()))
+        std::future::ready(reply(200, "{}").with("x-usage", spent.to_string()))
     })
     .await;
     let now = Arc::new(std::sync::Mutex::new("2024-01-01T10:00:00Z".parse::<jiff::Timestamp>().unwrap()));
