@@ -1,5 +1,7 @@
 //! The books: how far the normaliser has come, what it has counted, what it has seen and what it has rejected — one SQLite file, one
-//! transaction a batch, so that they balance at every instant.
+//! transaction a batch, so that they balance at every instant. What has been seen for longer than a moment lies beside it ([`seen`]).
+//!
+//! [`seen`]: super::seen
 
 use std::{
     collections::BTreeMap,
@@ -14,14 +16,16 @@ use rusqlite_migration::{M, Migrations};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// How long a message id is remembered, in days. Beyond it the warehouse's keys still keep duplicates out.
-const DAYS: i64 = 7;
+pub use super::seen::SeenKey;
+use super::seen::{self, Seen};
+
 /// Rejected items that are kept, at most; the oldest go first, and stay in the inbox.
 const REJECTED: i64 = 100_000;
 /// The longest payload that is kept with a rejected item, in bytes; the whole of it is in the inbox.
 const PAYLOAD: usize = 64 << 10;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(
     "CREATE TABLE position (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
      CREATE TABLE seen (id BLOB PRIMARY KEY, day INTEGER NOT NULL) STRICT, WITHOUT ROWID;
      CREATE INDEX seen_by_day ON seen (day);
@@ -29,10 +33,10 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
                          PRIMARY KEY (source, stage, reason)) STRICT, WITHOUT ROWID;
      CREATE TABLE rejected (id INTEGER PRIMARY KEY, source TEXT NOT NULL, delivery INTEGER NOT NULL, item INTEGER NOT NULL,
                             received_at TEXT NOT NULL, reason TEXT NOT NULL, payload TEXT NOT NULL) STRICT;",
-)];
-
-/// A message id of one source, as the books remember it.
-pub type SeenKey = [u8; 16];
+    ),
+    M::up("DROP TABLE seen;"),
+    M::up(seen::TABLES),
+];
 
 /// What a message is remembered by.
 pub fn seen_key(source: &str, message_id: &str) -> SeenKey {
@@ -52,10 +56,10 @@ pub struct Entry {
     pub inbox: u64,
     /// The last frame of the calls log that counts.
     pub calls: u64,
-    /// Messages that were new.
-    pub seen: Vec<SeenKey>,
-    /// (source, stage, reason) and how many more.
-    pub counts: BTreeMap<(String, &'static str, String), u64>,
+    /// Messages that were new, and the delivery that each came in.
+    pub seen: Vec<(SeenKey, u64)>,
+    /// By source, stage and reason, how many more.
+    pub counts: BTreeMap<String, BTreeMap<&'static str, BTreeMap<String, u64>>>,
     /// Items that became nothing.
     pub rejected: Vec<RejectedItem>,
 }
@@ -63,7 +67,15 @@ pub struct Entry {
 impl Entry {
     /// Counts one more.
     pub fn count(&mut self, source: &str, stage: &'static str, reason: &str, n: u64) {
-        *self.counts.entry((source.to_owned(), stage, reason.to_owned())).or_default() += n;
+        // Mostly it is there: then nothing is allocated for it.
+        let known = self.counts.get_mut(source).and_then(|stages| stages.get_mut(stage)?.get_mut(reason));
+        match known {
+            Some(count) => *count += n,
+            None => {
+                let stages = self.counts.entry(source.to_owned()).or_default();
+                stages.entry(stage).or_default().insert(reason.to_owned(), n);
+            }
+        }
     }
 }
 
@@ -99,7 +111,15 @@ pub struct Count {
 
 /// The books.
 #[derive(Clone)]
-pub struct Books(Arc<Mutex<Connection>>);
+pub struct Books(Arc<Mutex<Shelf>>);
+
+/// The file, and what lies beside it.
+struct Shelf {
+    db: Connection,
+    seen: Seen,
+    /// The day on which what is old was last forgotten.
+    swept: i64,
+}
 
 impl Books {
     /// Opens `file`, and makes or migrates its tables.
@@ -114,16 +134,26 @@ impl Books {
             )
             .map_err(|error| named(&error))?;
         Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| named(&error))?;
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        let folder = file.with_file_name("seen");
+        let mut seen = Seen::open(&connection, &folder).map_err(|error| named(&error))?;
+        seen.forget(&mut connection, today()).map_err(|error| named(&error))?;
+        Ok(Self(Arc::new(Mutex::new(Shelf { db: connection, seen, swept: today() }))))
     }
 
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let connection = self.0.clone();
+        self.with_seen(move |shelf| work(&mut shelf.db)).await
+    }
+
+    async fn with_seen<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Shelf) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let shelf = self.0.clone();
         tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+            work(&mut shelf.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
         })
         .await
         .map_err(|error| Error::transient(format!("the books' work was ended: {error}")))?
@@ -145,30 +175,36 @@ impl Books {
         self.with(move |db| set_position(db, name, seq)).await
     }
 
-    /// Which of these messages have been seen before.
-    pub async fn seen(&self, keys: Vec<SeenKey>) -> Result<Vec<bool>> {
-        self.with(move |db| {
-            let mut find = db.prepare_cached("SELECT 1 FROM seen WHERE id = ?")?;
-            keys.iter().map(|key| find.exists([key.as_slice()])).collect()
-        })
-        .await
+    /// The deliveries that these messages came in, as far as they were seen in the last seven days.
+    pub async fn seen(&self, keys: Vec<SeenKey>) -> Result<Vec<Option<u64>>> {
+        self.with_seen(move |shelf| Ok(shelf.seen.find(&keys))).await
+    }
+
+    /// The delivery that a message came in, if it was seen in the last seven days.
+    pub async fn delivery_of(&self, key: SeenKey) -> Result<Option<u64>> {
+        Ok(self.seen(vec![key]).await?.into_iter().next().flatten())
     }
 
     /// Writes a batch: all of it or nothing.
     pub async fn commit(&self, entry: Entry) -> Result<()> {
-        self.with(move |db| {
+        self.with_seen(move |Shelf { db, seen, swept }| {
+            let today = today();
+            if std::mem::replace(swept, today) != today {
+                seen.forget(db, today)?;
+            }
+            seen.tidy(db)?;
             let change = db.transaction()?;
-            let today = Timestamp::now().as_second().div_euclid(86_400);
             {
-                let mut remember = change.prepare_cached("INSERT OR IGNORE INTO seen VALUES (?, ?)")?;
-                for key in &entry.seen {
-                    remember.execute(params![key.as_slice(), today])?;
-                }
+                seen.note(&change, &entry.seen, today)?;
                 let mut count = change.prepare_cached(
                     "INSERT INTO count VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + ?4",
                 )?;
-                for ((source, stage, reason), n) in &entry.counts {
-                    count.execute(params![source, stage, reason, i64::try_from(*n).unwrap_or(i64::MAX)])?;
+                for (source, stages) in &entry.counts {
+                    for (stage, reason, n) in
+                        stages.iter().flat_map(|(stage, all)| all.iter().map(move |(reason, n)| (stage, reason, n)))
+                    {
+                        count.execute(params![source, stage, reason, i64::try_from(*n).unwrap_or(i64::MAX)])?;
+                    }
                 }
                 let mut reject = change.prepare_cached(
                     "INSERT INTO rejected (source, delivery, item, received_at, reason, payload) VALUES (?, ?, ?, ?, ?, ?)",
@@ -193,19 +229,9 @@ impl Books {
             }
             set_position(&change, "inbox", entry.inbox)?;
             set_position(&change, "calls", entry.calls)?;
-            change.commit()
-        })
-        .await
-    }
-
-    /// Forgets messages that are older than the window, some at a time; returns how many went.
-    pub async fn forget(&self) -> Result<usize> {
-        self.with(|db| {
-            let before = Timestamp::now().as_second().div_euclid(86_400) - DAYS;
-            db.execute(
-                "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE day < ? LIMIT 50000)",
-                [before],
-            )
+            change.commit()?;
+            seen.noted(&entry.seen, today);
+            Ok(())
         })
         .await
     }
@@ -245,6 +271,11 @@ impl Books {
         })
         .await
     }
+}
+
+/// Days since 1970.
+fn today() -> i64 {
+    Timestamp::now().as_second().div_euclid(86_400)
 }
 
 fn set_position(db: &Connection, name: &str, seq: u64) -> rusqlite::Result<()> {

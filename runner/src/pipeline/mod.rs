@@ -19,6 +19,7 @@ mod frame;
 pub mod loader;
 mod normalise;
 pub mod normaliser;
+mod seen;
 mod validate;
 
 pub use filter::Filter;

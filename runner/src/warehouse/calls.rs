@@ -97,6 +97,7 @@ impl CallBatches {
             deleted: false,
             cells,
             extra: Vec::new(),
+            call: None,
         };
         let wrong = |error: headwater_core::error::Error| reject(&error.to_string());
 
@@ -123,7 +124,8 @@ impl CallBatches {
             if self.batches.len() >= MAX_TABLES && !self.batches.contains_key(&table) {
                 self.crowded += 1;
             } else {
-                let row = row(None, Op::Upsert, cells(call, TRACK, received_at));
+                let place = self.batch(kind_table, Layout::Call, columns).len() as u32 - 1;
+                let row = Row { call: Some(place), ..row(None, Op::Upsert, cells(call, TRACK, received_at)) };
                 let properties = Some(&call.properties);
                 self.batch(&table, Layout::Event, TRACK)
                     .push_call(row, &call.context, properties, &call.rest)

@@ -7,13 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Trouble, Writer,
+    calls::{Calls, next_number},
     grow::{Grown, crowded, grow},
     mark,
     merge::{Stamp, merge},
 };
 use crate::warehouse::{
     Committed, Load, Reject, RunRow,
-    table::{Layout, MAX_TABLES, instant},
+    table::{Batch, Layout, MAX_TABLES, instant},
 };
 
 impl Writer {
@@ -34,8 +35,20 @@ impl Writer {
             keep(&tx, &stamp, reject)?;
         }
         let mut crowd: Vec<&str> = Vec::new();
-        for batch in load.batches.iter().filter(|batch| !batch.is_empty()) {
+        let has_calls = load.batches.iter().any(|batch| batch.spec().layout == Layout::Call);
+        if self.next_call == 0 && has_calls {
+            self.next_call = next_number(&tx)?;
+        }
+        let mut calls = Calls::new(self.next_call);
+        // An event's row needs to know where its call went.
+        let (events, others): (Vec<&Batch>, Vec<&Batch>) = load
+            .batches
+            .iter()
+            .filter(|batch| !batch.is_empty())
+            .partition(|batch| batch.spec().layout == Layout::Event);
+        for batch in others.into_iter().chain(events) {
             let spec = batch.spec();
+            calls.table(&spec.name);
             let grown = grow(
                 &tx,
                 &mut self.tables,
@@ -53,7 +66,7 @@ impl Writer {
                 }
                 _ => return Err(crowded(&spec.name).into()),
             };
-            for reject in merge(&tx, table.1, batch, &table.0, &stamp, &mut done)? {
+            for reject in merge(&tx, table.1, batch, &table.0, &stamp, &mut calls, &mut done)? {
                 keep(&tx, &stamp, &reject)?;
             }
             if batch.replaced() > 0 {
@@ -90,6 +103,7 @@ impl Writer {
         }
         keep_load(&tx, load, &now)?;
         tx.commit()?;
+        self.next_call = calls.next();
         Ok(done)
     }
 }

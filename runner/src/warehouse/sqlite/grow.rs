@@ -11,6 +11,9 @@ use crate::warehouse::{
     table::{Column, Layout, MAX_COLUMNS, MAX_TABLES, real, widen},
 };
 
+/// The column of a call's number: the same in `tracks` and in its event's table. See [`super::calls`].
+pub const NUMBER: &str = "_headwater_row";
+
 /// What is known of a table in the file.
 #[derive(Debug)]
 pub struct Table {
@@ -248,12 +251,13 @@ fn create(
     }
     let names: Vec<String> = all.iter().map(|column| quote(&column.name)).collect();
     let key: Vec<String> = key.iter().map(|key| quote(key)).collect();
-    db.execute_batch(&format!(
-        "CREATE TABLE {} ({}, PRIMARY KEY ({}))",
-        quote(name),
-        names.join(", "),
-        key.join(", ")
-    ))?;
+    let (columns, key) = (names.join(", "), key.join(", "));
+    let columns = match layout {
+        Layout::Object | Layout::Entity => format!("{columns}, PRIMARY KEY ({key})"),
+        Layout::Call => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY, UNIQUE ({key})"),
+        Layout::Event => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY"),
+    };
+    db.execute_batch(&format!("CREATE TABLE {} ({columns})", quote(name)))?;
     db.execute(
         "INSERT INTO _headwater_tables (name, layout, key) VALUES (?1, ?2, ?3)",
         params![name, layout.name(), serde_json::to_string(&table.key).map_err(Error::from)?],

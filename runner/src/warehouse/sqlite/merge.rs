@@ -9,7 +9,8 @@ use rusqlite::{CachedStatement, Connection, ErrorCode};
 
 use super::{
     Trouble,
-    grow::{Places, Table},
+    calls::Calls,
+    grow::{NUMBER, Places, Table},
     value::Bound,
 };
 use crate::warehouse::{
@@ -35,12 +36,18 @@ pub fn merge(
     batch: &Batch,
     places: &Places,
     stamp: &Stamp<'_>,
+    calls: &mut Calls,
     done: &mut Committed,
 ) -> Result<Vec<Reject>, Trouble> {
     let mut merge = Merge::new(db, table, batch, places, stamp)?;
     let mut rejects = Vec::new();
     for row in batch.rows() {
-        match merge.row(row) {
+        let merged = match batch.spec().layout {
+            Layout::Object | Layout::Entity => merge.row(row),
+            Layout::Call => merge.call(row, calls),
+            Layout::Event => merge.event(row, calls),
+        };
+        match merged {
             Ok(outcome) => count(done, outcome, row),
             Err(error) if refused(&error) && !db.is_autocommit() => rejects.push(Reject {
                 table: batch.spec().name.clone(),
@@ -62,8 +69,8 @@ fn refused(error: &rusqlite::Error) -> bool {
     ) || matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
 }
 
-#[derive(Clone, Copy)]
-enum Outcome {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
     Inserted,
     Updated,
     Stale,
@@ -82,7 +89,7 @@ fn count(done: &mut Committed, outcome: Outcome, row: &Row) {
     }
 }
 
-struct Merge<'a> {
+pub struct Merge<'a> {
     batch: &'a Batch,
     stamp: &'a Stamp<'a>,
     layout: Layout,
@@ -103,11 +110,11 @@ struct Merge<'a> {
 }
 
 /// What is there of a row already.
-struct Old {
-    rowid: i64,
+pub struct Old {
+    pub rowid: i64,
     version: Option<i64>,
     deleted: bool,
-    delivery: Option<String>,
+    pub delivery: Option<String>,
 }
 
 impl<'a> Merge<'a> {
@@ -145,15 +152,19 @@ impl<'a> Merge<'a> {
             Layout::Entity => "_headwater_version, 0, NULL",
             Layout::Call | Layout::Event => "NULL, 0, _headwater_delivery",
         };
-        let find = db.prepare_cached(&format!(
-            "SELECT _rowid_, {state} FROM {target} WHERE {}",
-            matched.join(" AND ")
-        ))?;
+        let wanted = match layout {
+            Layout::Event => format!("{NUMBER} = ?1"),
+            _ => matched.join(" AND "),
+        };
+        let find = db.prepare_cached(&format!("SELECT _rowid_, {state} FROM {target} WHERE {wanted}"))?;
 
-        let all: Vec<&str> = names.iter().map(String::as_str).chain(systems.iter().copied()).collect();
+        let number = matches!(layout, Layout::Call | Layout::Event).then_some(NUMBER);
+        let all = names.iter().map(String::as_str).chain(systems.iter().copied()).chain(number);
+        let all: Vec<&str> = all.collect();
         let marks: Vec<String> = (1..=all.len()).map(|at| format!("?{at}")).collect();
+        let unless = if layout == Layout::Call { " ON CONFLICT DO NOTHING" } else { "" };
         let insert = db.prepare_cached(&format!(
-            "INSERT INTO {target} ({}) VALUES ({})",
+            "INSERT INTO {target} ({}) VALUES ({}){unless}",
             all.join(", "),
             marks.join(", ")
         ))?;
@@ -235,25 +246,24 @@ impl<'a> Merge<'a> {
         })
     }
 
-    fn row(&mut self, row: &Row) -> rusqlite::Result<Outcome> {
+    /// Finds out where the row has the values of the bound columns.
+    pub fn locate(&mut self, row: &Row) {
         self.cells.fill(None);
         for (at, (column, _)) in row.cells.iter().enumerate() {
             if let Some(Some(bound)) = self.bound.get(*column as usize) {
                 self.cells[*bound] = Some(at);
             }
         }
+    }
+
+    fn row(&mut self, row: &Row) -> rusqlite::Result<Outcome> {
+        self.locate(row);
         let Some(old) = self.find(row)? else {
-            self.insert(row)?;
+            self.insert(row, None)?;
             return Ok(if row.op == Op::Delete { Outcome::Deleted } else { Outcome::Inserted });
         };
         let version = row.version.unwrap_or(self.stamp.version);
-        let applies = match self.layout {
-            Layout::Object | Layout::Entity => old.version.is_none_or(|known| version >= known),
-            Layout::Call | Layout::Event => {
-                old.delivery.is_some() && old.delivery.as_deref() == row.meta.delivery.as_deref()
-            }
-        };
-        if !applies {
+        if old.version.is_some_and(|known| version < known) {
             // The pass has met the row all the same: a sweep must not take it for gone.
             if let (Some(seen), Some(pass)) = (&mut self.seen, &row.meta.pass) {
                 seen.execute((old.rowid, pass.as_ref()))?;
@@ -269,11 +279,22 @@ impl<'a> Merge<'a> {
         Ok(if gone && !old.deleted { Outcome::Deleted } else { Outcome::Updated })
     }
 
-    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<Old>> {
+    /// What is there of a row, by its key.
+    pub fn find(&mut self, row: &Row) -> rusqlite::Result<Option<Old>> {
         for at in 0..self.keys {
             let cell = self.cells[at].map(|cell| &row.cells[cell].1);
             self.find.raw_bind_parameter(at + 1, Bound(cell, self.kinds[at]))?;
         }
+        self.found()
+    }
+
+    /// What is there of an event's row, by its call's number.
+    pub fn find_number(&mut self, number: i64) -> rusqlite::Result<Option<Old>> {
+        self.find.raw_bind_parameter(1, number)?;
+        self.found()
+    }
+
+    fn found(&mut self) -> rusqlite::Result<Option<Old>> {
         let mut rows = self.find.raw_query();
         let Some(found) = rows.next()? else { return Ok(None) };
         Ok(Some(Old {
@@ -284,10 +305,11 @@ impl<'a> Merge<'a> {
         }))
     }
 
-    fn insert(&mut self, row: &Row) -> rusqlite::Result<()> {
+    /// Inserts a row, of a call with its number; false if a call of its id is there.
+    pub fn insert(&mut self, row: &Row, number: Option<i64>) -> rusqlite::Result<bool> {
         bind_columns(&mut self.insert, row, &self.cells, &self.kinds, 0)?;
         let extra = self.extra(row);
-        bind_system(
+        let next = bind_system(
             &mut self.insert,
             self.layout,
             row,
@@ -296,10 +318,14 @@ impl<'a> Merge<'a> {
             extra,
             self.cells.len() + 1,
         )?;
-        self.insert.raw_execute().map(drop)
+        if let Some(number) = number {
+            self.insert.raw_bind_parameter(next, number)?;
+        }
+        Ok(self.insert.raw_execute()? > 0)
     }
 
-    fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
+    /// Replaces a row that is there.
+    pub fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
         bind_columns(&mut self.update, row, &self.cells, &self.kinds, self.keys)?;
         let extra = self.extra(row);
         let next = bind_system(
