@@ -1,41 +1,12 @@
 //! A disk that is full: deliveries are answered 503 with Retry-After, nothing acknowledged is lost, and it goes on once there is room.
 
-use std::{path::Path, process::Command};
-
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::{
+    disk::Disk,
     house::{House, until},
     received::Site,
 };
-
-/// A small disk of its own, taken away when dropped.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount(mebibytes: u32) -> Result<Self, String> {
-        let folder = TempDir::with_prefix("headwater-e2e-").map_err(|error| error.to_string())?;
-        let size = format!("size={mebibytes}m");
-        let done =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        match done {
-            Ok(done) if done.status.success() => Ok(Self(folder)),
-            Ok(done) => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 #[test]
 fn a_full_inbox_is_answered_503_and_recovers() {
@@ -81,8 +52,7 @@ fn a_full_inbox_is_answered_503_and_recovers() {
         site.house.number("site", "SELECT count(DISTINCT id) FROM tracks") == kept.len() as i64
     });
     // Room again: it is noticed without a restart.
-    let larger = Command::new("mount").args(["-o", "remount,size=400m"]).arg(disk.path()).status().unwrap();
-    assert!(larger.success());
+    disk.resize(400);
     until("deliveries are taken again", || {
         site.call("/v1/track", json!({ "event": "After", "userId": "u", "messageId": "after" })).0 == 200
     });

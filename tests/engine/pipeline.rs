@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, collections::HashMap, path::Path, sync::Arc, ti
 use bytes::Bytes;
 use headwater::{
     inbox::{DeliveryKind, DiskFiles, Inbox, Log, Options, StoredDelivery},
-    pipeline::{Filter, Limits, Source, books::Books, loader::Loader, normaliser::Normaliser},
+    pipeline::{
+        Filter, Limits, Source,
+        balance::{Balance, IN_FLIGHT, Places, balance},
+        books::Books,
+        loader::Loader,
+        normaliser::Normaliser,
+    },
     warehouse::{Warehouse, sqlite::SqliteWarehouse},
 };
 use headwater_core::event::Delivery;
@@ -23,6 +29,7 @@ const VERSION: &str = "2025-02-24.acacia";
 /// Logs, books and warehouse of one folder.
 pub(crate) struct House {
     pub(crate) inbox: Arc<Log>,
+    pub(crate) quarantine: Arc<Log>,
     pub(crate) calls: Arc<Log>,
     pub(crate) books: Books,
     pub(crate) warehouse: Arc<SqliteWarehouse>,
@@ -33,6 +40,7 @@ impl House {
         let log = |name: &str| Log::open(Arc::new(DiskFiles), folder.join(name), Options::default());
         Self {
             inbox: Arc::new(log("inbox").await.expect("a log")),
+            quarantine: Arc::new(log("quarantine").await.expect("a log")),
             calls: Arc::new(log("calls").await.expect("a log")),
             books: Books::open(&folder.join("books.db")).expect("books"),
             warehouse: Arc::new(SqliteWarehouse::open(folder.join("warehouse")).expect("a warehouse")),
@@ -133,17 +141,23 @@ impl House {
         ["delivered", "rejected", "changes"].map(|name| position[name].as_u64().unwrap_or(0))
     }
 
-    /// The books balance at every instant: what is loaded was eligible, and the rest is in flight.
-    async fn balance(&self) -> u64 {
-        let mut loaded = 0;
-        for schema in ["app", "shop", "shop_events"] {
-            loaded += self.loaded(schema).await.iter().sum::<u64>();
-        }
-        let counts = self.counts().await;
-        let eligible: u64 =
-            counts.iter().filter(|(name, _)| name.ends_with(" eligible")).map(|(_, n)| n).sum();
-        assert!(eligible >= loaded, "{eligible} were eligible, {loaded} are loaded: {counts:?}");
-        eligible - loaded
+    /// The books balance at every instant; returns how many calls and changes are on their way to the tables.
+    pub(crate) async fn balance(&self) -> u64 {
+        let balance = self.try_balance().await;
+        assert!(balance.off().is_empty() && balance.counted, "{balance:#?}");
+        let schemas = balance.lines.iter().filter(|line| line.of.starts_with("schema "));
+        schemas.filter_map(|line| line.parts.get(IN_FLIGHT)).sum()
+    }
+
+    pub(crate) async fn try_balance(&self) -> Balance {
+        let places = Places {
+            inbox: &*self.inbox,
+            quarantine: &*self.quarantine,
+            calls: &self.calls,
+            books: &self.books,
+            warehouse: &*self.warehouse,
+        };
+        balance(places, Vec::new()).await.expect("books")
     }
 
     pub(crate) fn rows(&self, schema: &str, sql: &str) -> Vec<String> {
@@ -347,7 +361,7 @@ async fn the_books_balance_at_every_step() {
             let of = |stage: &str| {
                 counts.iter().filter(|count| count.stage == stage).map(|count| count.n).sum::<u64>()
             };
-            assert_eq!(of("call"), 8 * of("delivery"), "{counts:?}");
+            assert_eq!((of("call"), of("item")), (8 * of("delivery"), 8 * of("delivery")), "{counts:?}");
             if of("delivery") == batches {
                 return counts;
             }
@@ -366,6 +380,90 @@ async fn the_books_balance_at_every_step() {
     assert_eq!(house.balance().await, 0);
     assert_eq!(house.rows("app", "SELECT count(*) FROM tracks"), ["225"]);
     assert_eq!(house.rows("app", "SELECT count(*) FROM users"), ["150"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_balance_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = House::open(folder.path()).await;
+    let bad = json!({ "type": "track", "messageId": "bad", "event": "E" });
+    house
+        .batch(
+            "2024-05-06T12:00:00Z",
+            json!({ "batch": [track("1", "E"), track("1", "E"), track("2", "Secret"), bad] }),
+        )
+        .await;
+    house.drain(true).await;
+    assert!(house.try_balance().await.is_settled());
+    let edit = |file: &Path, sql: &str| {
+        let db = rusqlite::Connection::open(file).expect("a file");
+        assert_eq!(db.execute(sql, []).expect(sql), 1, "{sql}");
+    };
+    let (books, schema) = (folder.path().join("books.db"), house.warehouse.file("app"));
+    let position = |delivered: u64| {
+        format!(
+            "UPDATE _headwater_progress SET value = json_set(value, '$.delivered', {delivered}) WHERE key = 'calls'"
+        )
+    };
+    let count = |stage: &str, reason: &str, by: &str| {
+        format!("UPDATE count SET n = n {by} WHERE stage = '{stage}' AND reason = '{reason}'")
+    };
+    // Each slip, its opposite, and the equation that it is found in.
+    for (file, slip, back, named) in [
+        (
+            &books,
+            count("delivery", "normalised", "- 1"),
+            count("delivery", "normalised", "+ 1"),
+            "deliveries: 1",
+        ),
+        (&books, count("call", "duplicate", "- 1"), count("call", "duplicate", "+ 1"), "items of app: 4"),
+        (
+            &books,
+            count("call", "filtered by Secret", "+ 1"),
+            count("call", "filtered by Secret", "- 1"),
+            "items of app: 4",
+        ),
+        (&books, count("call", "eligible", "+ 1"), count("call", "eligible", "- 1"), "calls log: 1"),
+        (&books, count("schema", "eligible", "+ 1"), count("schema", "eligible", "- 1"), "schema app: 2"),
+        (&schema, position(0), position(1), "schema app: 1"),
+        (&schema, position(2), position(1), "schema app: 1"),
+    ] {
+        edit(file, &slip);
+        let off = house.try_balance().await.off();
+        assert!(off.iter().any(|line| line.starts_with(named)), "{slip}: {off:?}");
+        edit(file, &back);
+        assert_eq!(house.try_balance().await.off(), [""; 0], "{back}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_cannot_be_read_are_in_the_books() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = House::open(folder.path()).await;
+    for n in 0..6 {
+        house.batch("2024-05-06T12:00:00Z", json!({ "batch": [track(&format!("m{n}"), "E")] })).await;
+        // A commit each: damage in the last one would be a torn write.
+        house.drain(false).await;
+    }
+    house.close().await;
+    // One byte of the third call.
+    let segment = std::fs::read_dir(folder.path().join("calls"))
+        .expect("a folder")
+        .flatten()
+        .next()
+        .expect("a segment");
+    let mut bytes = std::fs::read(segment.path()).expect("bytes");
+    let at = bytes.windows(4).position(|window| window == b"\"m2\"").expect("the call");
+    bytes[at + 1] ^= 1;
+    std::fs::write(segment.path(), bytes).expect("written");
+    let house = House::open(folder.path()).await;
+    assert_eq!(house.balance().await, 5);
+    house.drain(true).await;
+    assert_eq!(house.balance().await, 0);
+    assert_eq!(house.rows("app", "SELECT count(*) FROM tracks"), ["5"]);
+    let app =
+        house.try_balance().await.lines.into_iter().find(|line| line.of == "schema app").expect("a line");
+    assert_eq!((app.total, app.parts["delivered"], app.parts["damaged"]), (6, 5, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

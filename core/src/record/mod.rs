@@ -40,9 +40,20 @@ impl Record {
         Raw::parse(json)?.record().ok_or_else(|| Error::unexpected("not a JSON object"))
     }
 
+    /// Takes `json` as one record without looking at it: whoever made it knew that it is. Asking for its members proves it all the same.
+    pub fn known(json: Bytes) -> Self {
+        Self(json)
+    }
+
     /// The members of `json`, which is one record: the same as parsing it and then asking for its members, in one way through it.
     pub fn members(json: &Bytes) -> Result<Fields> {
         Fields::of(json)
+    }
+
+    /// The text of the member `name` of `json` (see [`Record::text`]), which as a whole has to be one record: for what is kept as it
+    /// came, and need not be taken apart now.
+    pub fn checked_text(json: &Bytes, name: &str) -> Result<Option<String>> {
+        Ok(Raw::checked(json, name)?.and_then(|raw| raw.text()).filter(|text| !text.is_empty()))
     }
 
     /// The records in the array at `path` of `body` ("" for the body itself; a step `*` goes through every item of an

@@ -10,7 +10,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::Record;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Any JSON value, as a counted slice of the body it came in.
 #[derive(Clone, PartialEq, Eq)]
@@ -102,6 +102,16 @@ impl Raw {
             _ => None,
         };
         Ok(found.map(|raw| Raw(self.0.slice_ref(raw.get().as_bytes()))))
+    }
+
+    /// The member `name` of `json`, which as a whole has to be one valid object: proven in the same way through it.
+    pub(super) fn checked(json: &Bytes, name: &str) -> Result<Option<Raw>> {
+        let text =
+            std::str::from_utf8(json).map_err(|error| Error::unexpected(format!("not UTF-8: {error}")))?;
+        let mut from = serde_json::Deserializer::from_str(text);
+        let found = Member(name).deserialize(&mut from)?;
+        from.end()?;
+        Ok(found.map(|raw| Raw(json.slice_ref(raw.get().as_bytes()))))
     }
 
     /// The items, if it is an array.

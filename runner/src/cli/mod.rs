@@ -7,6 +7,7 @@ use headwater_core::error::{Error, Kind, Result};
 
 use crate::config::Config;
 
+mod books;
 pub mod catalog;
 mod demo;
 mod init;
@@ -57,6 +58,8 @@ enum Command {
     Normalize(normalize::Args),
     /// Ask the embedded warehouse.
     Query(query::Args),
+    /// Show what became of everything received, and whether the books balance.
+    Books(books::Args),
     /// Show how the latest runs went.
     Runs(source::RunsArgs),
     /// Begin a connector of your own.
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
             Command::Read(args) => read::run(&globals, args).await,
             Command::Normalize(args) => normalize::run(args),
             Command::Query(args) => query::run(&globals, args),
+            Command::Books(args) => books::run(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),
             Command::Validate(args) => validate::run(&globals, args),

@@ -76,7 +76,7 @@ pub(super) struct RunsArgs {
 }
 
 /// Has something done by whoever owns the data folder; Ctrl-C ends what this process does itself at its next safe point.
-async fn done(globals: &Globals, ask: Ask, hear: &mut dyn FnMut(Say)) -> Result<Value> {
+pub(super) async fn done(globals: &Globals, ask: Ask, hear: &mut dyn FnMut(Say)) -> Result<Value> {
     let config = globals.config()?;
     if let Some(result) = control::ask(&config.data_dir, &ask, hear).await? {
         return Ok(result);

@@ -1,5 +1,5 @@
 //! The books: how far the normaliser has come, what it has counted, what it has seen and what it has rejected — one SQLite file, one
-//! transaction a batch, so that they balance at every instant. What has been seen for longer than a moment lies beside it ([`seen`]).
+//! transaction a batch, so that they balance at every instant. What was seen longer ago than a moment lies beside it ([`seen`]).
 //!
 //! [`seen`]: super::seen
 
@@ -24,8 +24,7 @@ const REJECTED: i64 = 100_000;
 /// The longest payload that is kept with a rejected item, in bytes; the whole of it is in the inbox.
 const PAYLOAD: usize = 64 << 10;
 
-const MIGRATIONS: &[M<'static>] = &[
-    M::up(
+const MIGRATIONS: &[M<'static>] = &[M::up(
     "CREATE TABLE position (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
      CREATE TABLE seen (id BLOB PRIMARY KEY, day INTEGER NOT NULL) STRICT, WITHOUT ROWID;
      CREATE INDEX seen_by_day ON seen (day);
@@ -33,10 +32,25 @@ const MIGRATIONS: &[M<'static>] = &[
                          PRIMARY KEY (source, stage, reason)) STRICT, WITHOUT ROWID;
      CREATE TABLE rejected (id INTEGER PRIMARY KEY, source TEXT NOT NULL, delivery INTEGER NOT NULL, item INTEGER NOT NULL,
                             received_at TEXT NOT NULL, reason TEXT NOT NULL, payload TEXT NOT NULL) STRICT;",
-    ),
-    M::up("DROP TABLE seen;"),
-    M::up(seen::TABLES),
-];
+), M::up(
+    "ALTER TABLE seen ADD COLUMN delivery INTEGER NOT NULL DEFAULT 0;
+     CREATE INDEX rejected_by_delivery ON rejected (delivery);",
+), M::up("DROP TABLE seen;"), M::up(seen::TABLES)];
+
+/// The stage of deliveries: each is counted once, by what became of it.
+pub const DELIVERY: &str = "delivery";
+/// The stage of items, before anything has become of them.
+pub const ITEM: &str = "item";
+/// The stage of calls: each item that is one, or should have been, is counted once, by what became of it.
+pub const CALL: &str = "call";
+/// The stage of changes to objects.
+pub const CHANGE: &str = "change";
+/// The stage of frames in the calls log, by the schema that they are for.
+pub const SCHEMA: &str = "schema";
+/// The reason of everything that went on to its consumers.
+pub const ELIGIBLE: &str = "eligible";
+/// The reason of what was there and cannot be read any more.
+pub const DAMAGED: &str = "damaged";
 
 /// What a message is remembered by.
 pub fn seen_key(source: &str, message_id: &str) -> SeenKey {
@@ -56,9 +70,9 @@ pub struct Entry {
     pub inbox: u64,
     /// The last frame of the calls log that counts.
     pub calls: u64,
-    /// Messages that were new, and the delivery that each came in.
+    /// Messages that were new, and the deliveries that brought them.
     pub seen: Vec<(SeenKey, u64)>,
-    /// By source, stage and reason, how many more.
+    /// By source, stage and reason, how many more; of the stage [`SCHEMA`], a schema instead of a source.
     pub counts: BTreeMap<String, BTreeMap<&'static str, BTreeMap<String, u64>>>,
     /// Items that became nothing.
     pub rejected: Vec<RejectedItem>,
@@ -99,14 +113,27 @@ pub struct RejectedItem {
 /// One line of the counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// The source.
+    /// The source; of the stage [`SCHEMA`], the schema.
     pub source: String,
-    /// `delivery` or `call`.
+    /// Where it was counted: [`DELIVERY`], [`ITEM`], [`CALL`], [`CHANGE`], [`SCHEMA`].
     pub stage: String,
     /// What became of them.
     pub reason: String,
     /// How many.
     pub n: u64,
+}
+
+/// The books at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// The next delivery that the normaliser reads.
+    pub inbox: u64,
+    /// The last frame of the calls log that counts.
+    pub calls: u64,
+    /// Up to here all schemas have been loaded.
+    pub loaded: u64,
+    /// All counts.
+    pub counts: Vec<Count>,
 }
 
 /// The books.
@@ -134,8 +161,8 @@ impl Books {
             )
             .map_err(|error| named(&error))?;
         Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| named(&error))?;
-        let folder = file.with_file_name("seen");
-        let mut seen = Seen::open(&connection, &folder).map_err(|error| named(&error))?;
+        let mut seen =
+            Seen::open(&connection, &file.with_file_name("seen")).map_err(|error| named(&error))?;
         seen.forget(&mut connection, today()).map_err(|error| named(&error))?;
         Ok(Self(Arc::new(Mutex::new(Shelf { db: connection, seen, swept: today() }))))
     }
@@ -162,27 +189,44 @@ impl Books {
 
     /// A stored position; 0 before the first.
     pub async fn position(&self, name: &'static str) -> Result<u64> {
+        self.with(move |db| position(db, name)).await
+    }
+
+    /// Stores how far all schemas have been loaded, and how many frames on the way could not be read.
+    pub async fn set_loaded(&self, seq: u64, damaged: u64) -> Result<()> {
         self.with(move |db| {
-            db.query_row("SELECT seq FROM position WHERE name = ?", [name], |row| row.get::<_, i64>(0))
-                .optional()
+            let change = db.transaction()?;
+            if damaged > 0 {
+                count(&change, "", SCHEMA, DAMAGED, damaged)?;
+            }
+            set_position(&change, "loaded", seq)?;
+            change.commit()
         })
         .await
-        .map(|seq| seq.unwrap_or(0).unsigned_abs())
     }
 
-    /// Stores a position of its own.
-    pub async fn set_position(&self, name: &'static str, seq: u64) -> Result<()> {
-        self.with(move |db| set_position(db, name, seq)).await
+    /// Positions and counts of the same instant.
+    pub async fn ledger(&self) -> Result<Ledger> {
+        self.with(|db| {
+            // One connection behind one lock: nothing is written between these.
+            Ok(Ledger {
+                inbox: position(db, "inbox")?,
+                calls: position(db, "calls")?,
+                loaded: position(db, "loaded")?,
+                counts: counts(db)?,
+            })
+        })
+        .await
     }
 
-    /// The deliveries that these messages came in, as far as they were seen in the last seven days.
-    pub async fn seen(&self, keys: Vec<SeenKey>) -> Result<Vec<Option<u64>>> {
-        self.with_seen(move |shelf| Ok(shelf.seen.find(&keys))).await
-    }
-
-    /// The delivery that a message came in, if it was seen in the last seven days.
+    /// The delivery that brought a message, as long as it is remembered.
     pub async fn delivery_of(&self, key: SeenKey) -> Result<Option<u64>> {
         Ok(self.seen(vec![key]).await?.into_iter().next().flatten())
+    }
+
+    /// The deliveries that brought these messages, as far as they are remembered.
+    pub async fn seen(&self, keys: Vec<SeenKey>) -> Result<Vec<Option<u64>>> {
+        self.with_seen(move |shelf| Ok(shelf.seen.find(&keys))).await
     }
 
     /// Writes a batch: all of it or nothing.
@@ -196,14 +240,11 @@ impl Books {
             let change = db.transaction()?;
             {
                 seen.note(&change, &entry.seen, today)?;
-                let mut count = change.prepare_cached(
-                    "INSERT INTO count VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + ?4",
-                )?;
                 for (source, stages) in &entry.counts {
-                    for (stage, reason, n) in
-                        stages.iter().flat_map(|(stage, all)| all.iter().map(move |(reason, n)| (stage, reason, n)))
-                    {
-                        count.execute(params![source, stage, reason, i64::try_from(*n).unwrap_or(i64::MAX)])?;
+                    for (stage, reasons) in stages {
+                        for (reason, n) in reasons {
+                            count(&change, source, stage, reason, *n)?;
+                        }
                     }
                 }
                 let mut reject = change.prepare_cached(
@@ -216,7 +257,7 @@ impl Books {
                     }
                     reject.execute(params![
                         item.source,
-                        i64::try_from(item.delivery).unwrap_or(i64::MAX),
+                        number(item.delivery),
                         item.item,
                         item.received_at.to_string(),
                         item.reason,
@@ -238,19 +279,7 @@ impl Books {
 
     /// All counts.
     pub async fn counts(&self) -> Result<Vec<Count>> {
-        self.with(|db| {
-            db.prepare("SELECT source, stage, reason, n FROM count ORDER BY 1, 2, 3")?
-                .query_map([], |row| {
-                    Ok(Count {
-                        source: row.get(0)?,
-                        stage: row.get(1)?,
-                        reason: row.get(2)?,
-                        n: row.get::<_, i64>(3)?.unsigned_abs(),
-                    })
-                })?
-                .collect()
-        })
-        .await
+        self.with(|db| counts(db)).await
     }
 
     /// The latest rejected items, newest first.
@@ -278,9 +307,37 @@ fn today() -> i64 {
     Timestamp::now().as_second().div_euclid(86_400)
 }
 
+fn position(db: &Connection, name: &str) -> rusqlite::Result<u64> {
+    let mut find = db.prepare_cached("SELECT seq FROM position WHERE name = ?")?;
+    Ok(find.query_row([name], |row| row.get::<_, i64>(0)).optional()?.unwrap_or(0).unsigned_abs())
+}
+
 fn set_position(db: &Connection, name: &str, seq: u64) -> rusqlite::Result<()> {
-    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
     db.prepare_cached("INSERT INTO position VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = ?2")?
-        .execute(params![name, seq])
+        .execute(params![name, number(seq)])
         .map(drop)
+}
+
+fn counts(db: &Connection) -> rusqlite::Result<Vec<Count>> {
+    db.prepare_cached("SELECT source, stage, reason, n FROM count ORDER BY 1, 2, 3")?
+        .query_map([], |row| {
+            Ok(Count {
+                source: row.get(0)?,
+                stage: row.get(1)?,
+                reason: row.get(2)?,
+                n: row.get::<_, i64>(3)?.unsigned_abs(),
+            })
+        })?
+        .collect()
+}
+
+fn count(db: &Connection, source: &str, stage: &str, reason: &str, n: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO count VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + ?4")?
+        .execute(params![source, stage, reason, number(n)])
+        .map(drop)
+}
+
+/// A number as SQLite has them.
+fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }

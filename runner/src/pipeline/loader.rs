@@ -67,6 +67,8 @@ pub struct Loader {
     schemas: HashMap<String, (Arc<dyn Schema>, Position)>,
     /// The last frame that has been read, where that is beyond what every schema has.
     ahead: u64,
+    /// Frames between what every schema has and `ahead` that cannot be read.
+    damaged: u64,
     /// The frames that follow, made into rows while those before them are committed.
     following: Option<JoinHandle<Result<Prepared>>>,
     /// Schemas that cannot be loaded right now, and when to try again: they hold back no other.
@@ -92,6 +94,7 @@ impl Loader {
             touched,
             schemas: HashMap::new(),
             ahead: 0,
+            damaged: 0,
             following: None,
             stuck: BTreeSet::new(),
             retry: Instant::now(),
@@ -110,6 +113,8 @@ impl Loader {
                     tracing::error!(%error, "calls cannot be loaded; trying again");
                     // Positions are read again: a commit may have gone through although its answer did not.
                     self.schemas.clear();
+                    self.ahead = 0;
+                    self.damaged = 0;
                     if *stop.borrow() {
                         return;
                     }
@@ -136,6 +141,7 @@ impl Loader {
             self.stuck.clear();
             self.schemas.clear();
             self.ahead = loaded;
+            self.damaged = 0;
         }
         let next = self.ahead.max(loaded) + 1;
         let end = *eligible.borrow_and_update();
@@ -160,14 +166,23 @@ impl Loader {
             _ => self.prepare(next, end).await.map_err(ended)??,
         };
         let last = prepared.last;
+        let damaged = prepared.damaged;
+        if damaged > 0 {
+            tracing::error!(
+                frames = damaged,
+                "calls were lost from the calls log before they were loaded: headwater replay makes them again"
+            );
+        }
         if last < end {
             self.following = Some(self.prepare(last + 1, end));
         }
         self.load(prepared).await;
         self.ahead = last;
+        self.damaged += damaged;
         if self.stuck.is_empty() {
             self.pause = FIRST_PAUSE;
-            self.books.set_position("loaded", last).await?;
+            self.books.set_loaded(last, self.damaged).await?;
+            self.damaged = 0;
             self.calls.release(last).await?;
         }
         Ok(true)
@@ -182,16 +197,12 @@ impl Loader {
             let mut batch = calls.read(from, BATCH).await?;
             batch.frames.retain(|frame| frame.seq <= end);
             let last = (batch.next - 1).min(end);
-            if batch.damaged + batch.expired > 0 {
-                tracing::error!(
-                    frames = batch.damaged + batch.expired,
-                    "calls were lost from the calls log before they were loaded"
-                );
-            }
             let frames = batch.frames;
+            // As many as there should have been: also those beyond the end count, and a hole may reach over it.
+            let missing = (last + 1 - from).saturating_sub(frames.len() as u64);
             tokio::task::spawn_blocking(move || {
-                let loads = rows(&frames, &known, &connectors)?;
-                Ok(Prepared { from, last, frames, loads })
+                let (loads, unreadable) = rows(&frames, &known, &connectors)?;
+                Ok(Prepared { from, last, frames, loads, damaged: missing + unreadable })
             })
             .await
             .map_err(ended)?
@@ -210,7 +221,7 @@ impl Loader {
                 if position >= pending.first {
                     // It was not known yet how far this schema is: what it has is left out.
                     let known = HashMap::from([(schema.clone(), position)]);
-                    match rows(&frames, &known, &self.connectors)?.remove(&schema) {
+                    match rows(&frames, &known, &self.connectors)?.0.remove(&schema) {
                         Some(left) => pending = left,
                         None => return Ok(()),
                     }
@@ -313,18 +324,21 @@ struct Prepared {
     last: u64,
     frames: Vec<Frame>,
     loads: BTreeMap<String, Pending>,
+    /// Frames that are missing or cannot be read.
+    damaged: u64,
 }
 
 fn ended(error: JoinError) -> Error {
     Error::unexpected(format!("rows were being made: {error}"))
 }
 
-/// Makes rows of frames, by schema. What a schema is known to have is left out.
+/// Makes rows of frames, by schema, and counts those that cannot be read. What a schema is known to have is left out.
 fn rows(
     frames: &[Frame],
     known: &HashMap<String, u64>,
     connectors: &Connectors,
-) -> Result<BTreeMap<String, Pending>> {
+) -> Result<(BTreeMap<String, Pending>, u64)> {
+    let mut unreadable = 0;
     let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
     for frame in frames {
         let (address, record) = match frame::decode(&frame.body) {
@@ -332,6 +346,7 @@ fn rows(
             Err(error) => {
                 // Whatever wrote it, waiting does not make it readable: it holds back none of the others.
                 tracing::error!(frame = frame.seq, %error, "a frame of the calls log cannot be read");
+                unreadable += 1;
                 continue;
             }
         };
@@ -360,7 +375,7 @@ fn rows(
             }
         }
     }
-    Ok(loads)
+    Ok((loads, unreadable))
 }
 
 fn change(

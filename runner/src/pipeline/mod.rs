@@ -13,6 +13,8 @@ use headwater_core::{
     record::{Fields, Raw, Record},
 };
 
+pub mod aside;
+pub mod balance;
 pub mod books;
 mod filter;
 mod frame;

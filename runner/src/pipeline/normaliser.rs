@@ -14,7 +14,10 @@ use tokio::sync::watch;
 
 use super::{
     Source, Sources,
-    books::{Books, Entry, RejectedItem, SeenKey, seen_key},
+    books::{
+        Books, CALL, CHANGE, DAMAGED, DELIVERY, ELIGIBLE, Entry, ITEM, RejectedItem, SCHEMA, SeenKey,
+        seen_key,
+    },
     frame::{self, Address},
     normalise::{Fate, Limits, normalise},
 };
@@ -130,13 +133,17 @@ impl Normaliser {
             match key {
                 Some(key) => {
                     if known.next().flatten().is_some() || !here.insert(key) {
-                        entry.count(&source.name, "call", "duplicate", 1);
+                        entry.count(&source.name, CALL, "duplicate", 1);
                         continue;
                     }
                     entry.seen.push((key, delivery));
-                    entry.count(&source.name, "call", "eligible", 1);
+                    entry.count(&source.name, CALL, ELIGIBLE, 1);
+                    entry.count(&source.calls_schema, SCHEMA, ELIGIBLE, 1);
                 }
-                None => entry.count(&source.name, "change", "eligible", 1),
+                None => {
+                    entry.count(&source.name, CHANGE, ELIGIBLE, 1);
+                    entry.count(&source.name, SCHEMA, ELIGIBLE, 1);
+                }
             }
             if size + frame.len() > GROUP && size > 0 {
                 groups.push(Vec::new());
@@ -172,10 +179,10 @@ struct Made {
 fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
     let mut entry = Entry { inbox: batch.next, ..Entry::default() };
     if batch.damaged > 0 {
-        entry.count("", "delivery", "damaged", batch.damaged);
+        entry.count("", DELIVERY, DAMAGED, batch.damaged);
     }
     if batch.expired > 0 {
-        entry.count("", "delivery", "expired", batch.expired);
+        entry.count("", DELIVERY, "expired", batch.expired);
     }
     let mut made: Vec<Made> = Vec::new();
     let mut out =
@@ -187,14 +194,14 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
             break;
         }
         let Ok(stored) = StoredDelivery::decode(&frame.body) else {
-            entry.count("", "delivery", "damaged", 1);
+            entry.count("", DELIVERY, DAMAGED, 1);
             continue;
         };
         let Some(source) = sources.get(&stored.source) else {
-            entry.count(&stored.source, "delivery", "unrouted", 1);
+            entry.count(&stored.source, DELIVERY, "unrouted", 1);
             continue;
         };
-        entry.count(&source.name, "delivery", "normalised", 1);
+        entry.count(&source.name, DELIVERY, "normalised", 1);
         let mut address = Address {
             source: source.name.clone(),
             schema: source.calls_schema.clone(),
@@ -203,7 +210,9 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
             op: None,
             version: None,
         };
-        for (index, fate) in normalise(&stored, source, limits, frame.seq).items {
+        let items = normalise(&stored, source, limits, frame.seq).items;
+        entry.count(&source.name, ITEM, "made", items.len() as u64);
+        for (index, fate) in items {
             address.delivery.clear();
             let _ = write!(address.delivery, "{}:{index}", frame.seq);
             let key = match fate {
@@ -223,11 +232,11 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
                     None
                 }
                 Fate::Filtered(rule) => {
-                    entry.count(&source.name, "call", &format!("filtered by {rule}"), 1);
+                    entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1);
                     continue;
                 }
                 Fate::Rejected { reason, payload } => {
-                    entry.count(&source.name, "call", &format!("rejected: {}", label(&reason)), 1);
+                    entry.count(&source.name, CALL, &format!("rejected: {}", label(&reason)), 1);
                     entry.rejected.push(RejectedItem {
                         source: source.name.clone(),
                         delivery: frame.seq,

@@ -35,6 +35,8 @@ use crate::{
 };
 
 mod pixel;
+#[cfg(test)]
+mod tests;
 mod tracking;
 mod webhook;
 

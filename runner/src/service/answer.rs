@@ -1,6 +1,6 @@
 //! What commands ask for, done: the same whether they run in this process or reach it over the socket.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use headwater_core::error::{Error, Result};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::{
     Service,
     control::{Ask, Say, Teller},
 };
+use crate::pipeline::balance::{Places, balance};
 
 impl Service {
     /// Does what is asked; `tell` hears how it goes.
@@ -32,6 +33,7 @@ impl Service {
                 }
                 Ok(serde_json::to_value(self.state.runs(source.as_deref(), limit).await?)?)
             }
+            Ask::Books => self.books().await,
         }
     }
 
@@ -47,6 +49,38 @@ impl Service {
         Ok(json!({
             "account": account,
             "collections": collections.iter().map(crate::cli::catalog::collection).collect::<Vec<_>>(),
+        }))
+    }
+
+    /// Whether the books balance, and what was counted of requests that left nothing behind.
+    async fn books(&self) -> Result<Value> {
+        let live = self.live().await?;
+        let places = Places {
+            inbox: &*live.inbox,
+            quarantine: &*live.quarantine,
+            calls: &live.calls,
+            books: &live.books,
+            warehouse: &*self.warehouse,
+        };
+        let balance = balance(places, Vec::new()).await?;
+        let lines: Vec<Value> = balance
+            .lines
+            .iter()
+            .map(|line| json!({ "of": line.of, "total": line.total, "parts": line.parts, "off": line.off(), "unknown": line.unknown }))
+            .collect();
+        let counts = &live.receiver.counts;
+        Ok(json!({
+            "lines": lines,
+            "counted": balance.counted,
+            "settled": balance.is_settled(),
+            "off": balance.off(),
+            "since_start": {
+                "kept": counts.kept.load(Ordering::Relaxed),
+                "handshakes": counts.handshakes.load(Ordering::Relaxed),
+                "quarantined": counts.quarantined.load(Ordering::Relaxed),
+                "refused": counts.refused.load(Ordering::Relaxed),
+                "shed": counts.shed.load(Ordering::Relaxed),
+            },
         }))
     }
 

@@ -52,6 +52,8 @@ pub enum Ask {
         /// How many.
         limit: usize,
     },
+    /// Do the books balance?
+    Books,
 }
 
 /// One line of an answer.

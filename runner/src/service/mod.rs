@@ -50,25 +50,36 @@ pub struct Service {
     pub warehouse: Arc<dyn Warehouse>,
     /// One run of a source at a time.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The events' way, while it runs.
+    live: Mutex<Option<Live>>,
     /// Becomes true when the program is about to end.
     stop: watch::Sender<bool>,
     _lock: Lock,
 }
 
-/// The parts of the events' way, open.
-pub struct Events {
+/// What commands look into while the service runs.
+#[derive(Clone)]
+pub struct Live {
     /// Takes requests.
     pub receiver: Arc<Receiver>,
     /// Makes calls of deliveries.
     pub normaliser: Arc<Normaliser>,
-    /// Makes rows of calls; taken once it runs.
-    pub loader: Option<Loader>,
     /// What has been received.
     pub inbox: Arc<Log>,
+    /// What was not proven.
+    pub quarantine: Arc<Log>,
     /// What has been made of it.
     pub calls: Arc<Log>,
     /// The counts.
     pub books: Books,
+}
+
+/// The parts of the events' way, open.
+pub struct Events {
+    /// What commands may look into.
+    pub live: Live,
+    /// Makes rows of calls; taken once it runs.
+    pub loader: Option<Loader>,
     /// Sources whose touched rows have to be fetched.
     pub touched: mpsc::UnboundedReceiver<String>,
 }
@@ -103,7 +114,16 @@ impl Service {
             sources.entry(source.name.clone()).or_insert(source);
         }
         let (stop, _) = watch::channel(false);
-        Ok(Self { config, sources, state, warehouse, busy: Mutex::default(), stop, _lock: lock })
+        Ok(Self {
+            config,
+            sources,
+            state,
+            warehouse,
+            busy: Mutex::default(),
+            live: Mutex::default(),
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Becomes true when the program is about to end.
@@ -231,6 +251,15 @@ impl Service {
         Ok(keys)
     }
 
+    /// The events' way as it runs here; opened as it lies where it does not.
+    pub async fn live(&self) -> Result<Live> {
+        let running = self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        match running {
+            Some(live) => Ok(live),
+            None => Ok(self.events().await?.live),
+        }
+    }
+
     /// Opens the events' way: inbox, normaliser, calls log, loader.
     pub async fn events(&self) -> Result<Events> {
         let folder = &self.config.data_dir;
@@ -246,7 +275,8 @@ impl Service {
         let quarantine =
             open("quarantine", Keep { bytes: QUARANTINE, ..Keep::default() }, QUARANTINE / 8).await?;
         let books = Books::open(&folder.join("books.db"))?;
-        let receiver = Arc::new(Receiver::new(inbox.clone(), quarantine, self.config.receive.clone()));
+        let receiver =
+            Arc::new(Receiver::new(inbox.clone(), quarantine.clone(), self.config.receive.clone()));
         let limits = crate::pipeline::Limits {
             call_bytes: self.config.receive.max_call_bytes,
             batch_calls: self.config.receive.max_batch_calls,
@@ -283,24 +313,24 @@ impl Service {
         normaliser.set_sources(mapped);
         let (touch, touched) = mpsc::unbounded_channel();
         let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
-        Ok(Events {
-            receiver,
-            normaliser: Arc::new(normaliser),
-            loader: Some(loader),
-            inbox,
-            calls,
-            books,
-            touched,
-        })
+        let normaliser = Arc::new(normaliser);
+        let live = Live { receiver, normaliser, inbox, quarantine, calls, books };
+        Ok(Events { live, loader: Some(loader), touched })
     }
 }
 
-impl Events {
+impl Live {
     /// Whether everything received has become rows.
     pub async fn is_drained(&self) -> Result<bool> {
-        let normalised = self.books.position("inbox").await?;
-        let (calls, loaded) = (self.books.position("calls").await?, self.books.position("loaded").await?);
-        Ok(normalised > self.inbox.committed() && loaded >= calls)
+        let ledger = self.books.ledger().await?;
+        Ok(ledger.inbox > self.inbox.committed() && ledger.loaded >= ledger.calls)
+    }
+
+    /// Writes what is waiting, and ends.
+    async fn close(&self) {
+        self.inbox.close().await;
+        self.quarantine.close().await;
+        self.calls.close().await;
     }
 }
 

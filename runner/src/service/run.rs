@@ -8,6 +8,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{Events, Service, control};
 use crate::{
+    pipeline::aside::Aside,
     receive,
     sync::{Ending, Silent, schedule::Schedule},
 };
@@ -27,17 +28,19 @@ impl Service {
         let Some(loader) = events.loader.take() else {
             return Err(Error::unexpected("the loader runs already"));
         };
-        tasks.spawn(loader.run(events.normaliser.eligible(), self.stopping()));
-        let normaliser = events.normaliser.clone();
+        let aside = Aside::start()?;
+        aside.spawn(&mut tasks, loader.run(events.live.normaliser.eligible(), self.stopping()));
+        let normaliser = events.live.normaliser.clone();
         let stop = self.stopping();
-        tasks.spawn(async move { normaliser.run(stop).await });
-        let router = receive::router(events.receiver.clone());
+        aside.spawn(&mut tasks, async move { normaliser.run(stop).await });
+        let router = receive::router(events.live.receiver.clone());
         let mut stop = self.stopping();
         let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move {
                 let _ = stop.wait_for(|stop| *stop).await;
             });
         let server = tokio::spawn(async move { server.await });
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(events.live.clone());
         tasks.spawn(control::listen(self.clone()));
         ready(address);
         self.schedule(&mut events).await;
@@ -49,8 +52,8 @@ impl Service {
                 tracing::error!(%error, "a part of the service ended badly");
             }
         }
-        events.inbox.close().await;
-        events.calls.close().await;
+        *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        events.live.close().await;
         Ok(())
     }
 
