@@ -44,6 +44,16 @@ impl Record {
         Raw::parse(json)?.record().ok_or_else(|| Error::unexpected("not a JSON object"))
     }
 
+    /// Takes `json` as one record without looking at it: whoever made it knew that it is. Asking for its members proves it all the same.
+    pub fn known(json: Bytes) -> Self {
+        Self(json)
+    }
+
+    /// The members of `json`, which is one record: the same as parsing it and then asking for its members, in one way through it.
+    pub fn members(json: &Bytes) -> Result<Fields> {
+        Fields::of(json)
+    }
+
     /// The records in the array at `path` of `body` ("" for the body itself; a step `*` goes through every item of an
     /// array: `entry.*.changes`). An object there counts as an array of
     /// one, and an absent or null member as none; anything else in it is an error.

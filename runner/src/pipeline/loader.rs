@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use headwater_connectors as connectors;
 use headwater_core::{
     error::{Error, Result},
     object::{Change, Op, Version},
@@ -15,7 +14,10 @@ use headwater_core::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinHandle},
+};
 
 use super::{books::Books, frame};
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// Bytes of calls that are loaded at once.
-const BATCH: usize = 8 << 20;
+const BATCH: usize = 4 << 20;
 /// How long a schema that cannot be loaded is left aside, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -50,13 +52,16 @@ pub struct Position {
     pub changes: u64,
 }
 
+/// The connector of each source, by the sources' names.
+type Connectors = HashMap<String, &'static str>;
+
 /// Loads calls into the warehouse.
 pub struct Loader {
     calls: Arc<Log>,
     books: Books,
     warehouse: Arc<dyn Warehouse>,
     /// Which connector each source has: its collections are the tables that changes go to.
-    connectors: HashMap<String, &'static str>,
+    connectors: Arc<Connectors>,
     /// Hears of sources that have rows to be fetched again.
     touched: mpsc::UnboundedSender<String>,
     schemas: HashMap<String, (Arc<dyn Schema>, Position)>,
@@ -64,6 +69,8 @@ pub struct Loader {
     ahead: u64,
     /// Frames between what every schema has and `ahead` that cannot be read.
     damaged: u64,
+    /// The frames that follow, made into rows while those before them are committed.
+    following: Option<JoinHandle<Result<Prepared>>>,
     /// Schemas that cannot be loaded right now, and when to try again: they hold back no other.
     stuck: BTreeSet<String>,
     retry: Instant,
@@ -76,18 +83,19 @@ impl Loader {
         calls: Arc<Log>,
         books: Books,
         warehouse: Arc<dyn Warehouse>,
-        connectors: HashMap<String, &'static str>,
+        connectors: Connectors,
         touched: mpsc::UnboundedSender<String>,
     ) -> Self {
         Self {
             calls,
             books,
             warehouse,
-            connectors,
+            connectors: Arc::new(connectors),
             touched,
             schemas: HashMap::new(),
             ahead: 0,
             damaged: 0,
+            following: None,
             stuck: BTreeSet::new(),
             retry: Instant::now(),
             pause: FIRST_PAUSE,
@@ -148,18 +156,27 @@ impl Loader {
             }
             return Ok(true);
         }
-        let mut batch = self.calls.read(next, BATCH).await?;
-        batch.frames.retain(|frame| frame.seq <= end);
-        let last = (batch.next - 1).min(end);
-        // As many as there should have been: also those beyond the end count, and a hole may reach over it.
-        let mut damaged = (last + 1 - next).saturating_sub(batch.frames.len() as u64);
+        let prepared = match self.following.take() {
+            Some(following) => following.await.map_err(ended)?,
+            None => self.prepare(next, end).await.map_err(ended)?,
+        };
+        // What follows was asked for before it was known where to go on: after a schema was left aside that is further back.
+        let prepared = match prepared {
+            Ok(prepared) if prepared.from == next => prepared,
+            _ => self.prepare(next, end).await.map_err(ended)??,
+        };
+        let last = prepared.last;
+        let damaged = prepared.damaged;
         if damaged > 0 {
             tracing::error!(
                 frames = damaged,
                 "calls were lost from the calls log before they were loaded: headwater replay makes them again"
             );
         }
-        damaged += self.load(batch.frames, last).await?;
+        if last < end {
+            self.following = Some(self.prepare(last + 1, end));
+        }
+        self.load(prepared).await;
         self.ahead = last;
         self.damaged += damaged;
         if self.stuck.is_empty() {
@@ -171,56 +188,51 @@ impl Loader {
         Ok(true)
     }
 
-    /// Loads these frames, and returns how many of them cannot be read.
-    async fn load(&mut self, frames: Vec<Frame>, last: u64) -> Result<u64> {
-        let mut unreadable = 0;
-        let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
-        for frame in frames {
-            let (address, record) = match frame::decode(&frame.body) {
-                Ok(decoded) => decoded,
-                Err(error) => {
-                    // Whatever wrote it, waiting does not make it readable: it holds back none of the others.
-                    tracing::error!(frame = frame.seq, %error, "a frame of the calls log cannot be read");
-                    unreadable += 1;
-                    continue;
-                }
-            };
-            if self.stuck.contains(&address.schema) {
+    /// Reads frames and makes rows of them, beside whatever else is done.
+    fn prepare(&self, from: u64, end: u64) -> JoinHandle<Result<Prepared>> {
+        let calls = self.calls.clone();
+        let connectors = self.connectors.clone();
+        let known = self.schemas.iter().map(|(name, (_, position))| (name.clone(), position.seq)).collect();
+        tokio::spawn(async move {
+            let mut batch = calls.read(from, BATCH).await?;
+            batch.frames.retain(|frame| frame.seq <= end);
+            let last = (batch.next - 1).min(end);
+            let frames = batch.frames;
+            // As many as there should have been: also those beyond the end count, and a hole may reach over it.
+            let missing = (last + 1 - from).saturating_sub(frames.len() as u64);
+            tokio::task::spawn_blocking(move || {
+                let (loads, unreadable) = rows(&frames, &known, &connectors)?;
+                Ok(Prepared { from, last, frames, loads, damaged: missing + unreadable })
+            })
+            .await
+            .map_err(ended)?
+        })
+    }
+
+    /// Commits what has been prepared, schema by schema.
+    async fn load(&mut self, prepared: Prepared) {
+        let Prepared { last, frames, loads, .. } = prepared;
+        for (schema, mut pending) in loads {
+            if self.stuck.contains(&schema) {
                 continue;
             }
-            match self.open(&address.schema).await {
-                Ok((_, position)) if frame.seq <= position.seq => continue,
-                Ok(_) => {}
-                Err(error) => {
-                    self.wait_for(&address.schema, &error);
-                    continue;
+            let done: Result<()> = async {
+                let position = self.open(&schema).await?.1.seq;
+                if position >= pending.first {
+                    // It was not known yet how far this schema is: what it has is left out.
+                    let known = HashMap::from([(schema.clone(), position)]);
+                    match rows(&frames, &known, &self.connectors)?.0.remove(&schema) {
+                        Some(left) => pending = left,
+                        None => return Ok(()),
+                    }
                 }
+                self.commit(&schema, pending, last).await
             }
-            let pending = loads.entry(address.schema.clone()).or_default();
-            match &address.collection {
-                None => match Call::parse(&record, None) {
-                    Ok(call) => match pending.calls.push(&call, &address.delivery) {
-                        Ok(()) => pending.count += 1,
-                        Err(reject) => pending.rejects.push(reject),
-                    },
-                    Err(error) => pending.rejects.push(Reject {
-                        table: "tracks".to_owned(),
-                        reason: error.to_string(),
-                        payload: String::from_utf8_lossy(record.bytes()).into_owned(),
-                    }),
-                },
-                Some(collection) => {
-                    let op = address.op.unwrap_or(Op::Touch);
-                    self.change(pending, &address, collection, op, record)?;
-                }
-            }
-        }
-        for (schema, pending) in loads {
-            if let Err(error) = self.commit(&schema, pending, last).await {
+            .await;
+            if let Err(error) = done {
                 self.wait_for(&schema, &error);
             }
         }
-        Ok(unreadable)
     }
 
     /// Leaves a schema aside until later: its calls stay in the log.
@@ -231,55 +243,6 @@ impl Loader {
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
         self.stuck.insert(schema.to_owned());
-    }
-
-    fn change(
-        &self,
-        pending: &mut Pending,
-        address: &frame::Address,
-        name: &str,
-        op: Op,
-        record: headwater_core::record::Record,
-    ) -> Result<()> {
-        let objects = self
-            .connectors
-            .get(&address.source)
-            .and_then(|connector| connectors::find(connector))
-            .and_then(|connector| connector.objects);
-        let Some(collection) =
-            objects.and_then(|objects| objects.collections.iter().find(|collection| collection.name == name))
-        else {
-            pending.rejects.push(Reject {
-                table: name.to_owned(),
-                reason: format!("{} has no collection of that name any more", address.source),
-                payload: String::from_utf8_lossy(record.bytes()).into_owned(),
-            });
-            return Ok(());
-        };
-        let change = Change::upsert(collection.name, record).op(op).version(address.version.map(Version));
-        if op == Op::Touch {
-            pending.changes += 1;
-            pending.touches.insert(touch::key(&change, &address.delivery)?, address.version);
-            pending.touched.insert(address.source.clone());
-            return Ok(());
-        }
-        let batch = match pending.objects.entry(collection.name) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => {
-                new.insert(Batch::new(Arc::new(TableSpec::object(collection)?)))
-            }
-        };
-        let meta = Meta {
-            pass: None,
-            overlap: false,
-            received_at: Timestamp::now(),
-            delivery: Some(address.delivery.as_str().into()),
-        };
-        match batch.push(&change, meta) {
-            Ok(()) => pending.changes += 1,
-            Err(reject) => pending.rejects.push(reject),
-        }
-        Ok(())
     }
 
     async fn commit(&mut self, name: &str, pending: Pending, last: u64) -> Result<()> {
@@ -344,6 +307,8 @@ impl Loader {
 /// What one schema gets from one batch of frames.
 #[derive(Default)]
 struct Pending {
+    /// Its first frame.
+    first: u64,
     calls: CallBatches,
     count: u64,
     changes: u64,
@@ -351,4 +316,112 @@ struct Pending {
     touches: BTreeMap<String, Option<i64>>,
     touched: BTreeSet<String>,
     rejects: Vec<Reject>,
+}
+
+/// Frames that have been made into rows.
+struct Prepared {
+    from: u64,
+    last: u64,
+    frames: Vec<Frame>,
+    loads: BTreeMap<String, Pending>,
+    /// Frames that are missing or cannot be read.
+    damaged: u64,
+}
+
+fn ended(error: JoinError) -> Error {
+    Error::unexpected(format!("rows were being made: {error}"))
+}
+
+/// Makes rows of frames, by schema, and counts those that cannot be read. What a schema is known to have is left out.
+fn rows(
+    frames: &[Frame],
+    known: &HashMap<String, u64>,
+    connectors: &Connectors,
+) -> Result<(BTreeMap<String, Pending>, u64)> {
+    let mut unreadable = 0;
+    let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
+    for frame in frames {
+        let (address, record) = match frame::decode(&frame.body) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                // Whatever wrote it, waiting does not make it readable: it holds back none of the others.
+                tracing::error!(frame = frame.seq, %error, "a frame of the calls log cannot be read");
+                unreadable += 1;
+                continue;
+            }
+        };
+        if known.get(&address.schema).is_some_and(|seq| frame.seq <= *seq) {
+            continue;
+        }
+        if !loads.contains_key(&address.schema) {
+            loads.insert(address.schema.clone(), Pending { first: frame.seq, ..Pending::default() });
+        }
+        let Some(pending) = loads.get_mut(&address.schema) else { continue };
+        match &address.collection {
+            None => match Call::parse(&record, None) {
+                Ok(call) => match pending.calls.push(&call, &address.delivery) {
+                    Ok(()) => pending.count += 1,
+                    Err(reject) => pending.rejects.push(reject),
+                },
+                Err(error) => pending.rejects.push(Reject {
+                    table: "tracks".to_owned(),
+                    reason: error.to_string(),
+                    payload: String::from_utf8_lossy(record.bytes()).into_owned(),
+                }),
+            },
+            Some(collection) => {
+                let op = address.op.unwrap_or(Op::Touch);
+                change(connectors, pending, &address, collection, op, record)?;
+            }
+        }
+    }
+    Ok((loads, unreadable))
+}
+
+fn change(
+    connectors: &Connectors,
+    pending: &mut Pending,
+    address: &frame::Address,
+    name: &str,
+    op: Op,
+    record: headwater_core::record::Record,
+) -> Result<()> {
+    let objects = connectors
+        .get(&address.source)
+        .and_then(|connector| headwater_connectors::find(connector))
+        .and_then(|connector| connector.objects);
+    let Some(collection) =
+        objects.and_then(|objects| objects.collections.iter().find(|collection| collection.name == name))
+    else {
+        pending.rejects.push(Reject {
+            table: name.to_owned(),
+            reason: format!("{} has no collection of that name any more", address.source),
+            payload: String::from_utf8_lossy(record.bytes()).into_owned(),
+        });
+        return Ok(());
+    };
+    let change = Change::upsert(collection.name, record).op(op).version(address.version.map(Version));
+    if op == Op::Touch {
+        pending.changes += 1;
+        pending.touches.insert(touch::key(&change, &address.delivery)?, address.version);
+        pending.touched.insert(address.source.clone());
+        return Ok(());
+    }
+    let batch = match pending.objects.entry(collection.name) {
+        std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+        std::collections::btree_map::Entry::Vacant(new) => {
+            new.insert(Batch::new(Arc::new(TableSpec::object(collection)?)))
+        }
+    };
+    let meta = Meta {
+        pass: None,
+        overlap: false,
+        received_at: Timestamp::now(),
+        delivery: Some(address.delivery.as_str().into()),
+    };
+    match batch.push(&change, meta) {
+        Ok(()) => pending.changes += 1,
+        Err(reject) => pending.rejects.push(reject),
+    }
+    Ok(())
 }

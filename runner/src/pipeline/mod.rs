@@ -13,6 +13,7 @@ use headwater_core::{
     record::{Fields, Raw, Record},
 };
 
+pub mod aside;
 pub mod balance;
 pub mod books;
 mod filter;
@@ -20,6 +21,7 @@ pub(crate) mod frame;
 pub mod loader;
 mod normalise;
 pub mod normaliser;
+mod seen;
 mod validate;
 
 pub use filter::Filter;

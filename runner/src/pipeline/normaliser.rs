@@ -2,16 +2,18 @@
 //! any instant repeats a batch whose calls have been cut.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
+    fmt::Write as _,
     sync::{Arc, RwLock},
     time::Duration,
 };
 
+use bytes::Bytes;
 use headwater_core::error::{Error, Result};
 use tokio::sync::watch;
 
 use super::{
-    Sources,
+    Source, Sources,
     books::{
         Books, CALL, CHANGE, DAMAGED, DELIVERY, ELIGIBLE, Entry, ITEM, RejectedItem, SCHEMA, SeenKey,
         seen_key,
@@ -19,10 +21,14 @@ use super::{
     frame::{self, Address},
     normalise::{Fate, Limits, normalise},
 };
-use crate::inbox::{Frame, Inbox, Log, StoredDelivery};
+use crate::inbox::{Batch, Inbox, Log, StoredDelivery};
 
 /// Bytes of deliveries that are normalised at once.
 const BATCH: usize = 4 << 20;
+/// Once calls have come to so many bytes, deliveries wait for the next time.
+const MOST: usize = 32 << 20;
+/// Bytes of calls that are appended as one: the log takes no more than [`Options::waiting`](crate::inbox::Options).
+const GROUP: usize = 16 << 20;
 
 /// Turns deliveries into calls.
 pub struct Normaliser {
@@ -84,30 +90,26 @@ impl Normaliser {
         if self.inbox.committed() < next {
             tokio::select! {
                 waited = self.inbox.wait_beyond(next - 1) => { waited?; }
-                _ = stop.changed() => return Ok(()),
-                () = tokio::time::sleep(Duration::from_secs(3600)) => { self.books.forget().await?; }
+                _ = stop.changed() => {}
             }
             return Ok(());
         }
         let batch = self.inbox.read(next, BATCH).await?;
-        let mut entry = Entry { inbox: batch.next, ..Entry::default() };
-        if batch.damaged > 0 {
-            entry.count("", DELIVERY, DAMAGED, batch.damaged);
-        }
-        if batch.expired > 0 {
-            entry.count("", DELIVERY, "expired", batch.expired);
-        }
-        let calls = self.map(batch.frames, &mut entry).await?;
+        let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let limits = self.limits;
+        // Mapping is work for a processor: receiving must not wait for it.
+        let mapped = tokio::task::spawn_blocking(move || map(batch, &sources, limits)).await;
+        let mapped = mapped.map_err(|error| Error::unexpected(format!("mapping was ended: {error}")))??;
+        let (mut entry, calls) = self.unseen(mapped).await?;
         // What an attempt before this one appended, and could not enter in the books, is made again.
         let end = self.books.position("calls").await?;
         if self.calls.committed() > end {
             self.calls.truncate_after(end).await?;
         }
-        let frames = calls.len();
-        entry.calls = match frames {
-            0 => end,
-            _ => self.calls.append_many(calls).await?,
-        };
+        entry.calls = end;
+        for calls in calls {
+            entry.calls = self.calls.append_many(calls).await?;
+        }
         let (inbox, calls) = (entry.inbox, entry.calls);
         self.books.commit(entry).await?;
         self.inbox.pin("normaliser", inbox);
@@ -116,87 +118,140 @@ impl Normaliser {
         Ok(())
     }
 
-    /// The frames of the calls log that these deliveries make; everything else is counted.
-    async fn map(&self, frames: Vec<Frame>, entry: &mut Entry) -> Result<Vec<bytes::Bytes>> {
-        let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        let mut made: Vec<(Address, Vec<u8>, Option<(SeenKey, u64)>)> = Vec::new();
-        for frame in frames {
-            let Ok(stored) = StoredDelivery::decode(&frame.body) else {
-                entry.count("", DELIVERY, DAMAGED, 1);
-                continue;
-            };
-            let Some(source) = sources.get(&stored.source) else {
-                entry.count(&stored.source, DELIVERY, "unrouted", 1);
-                continue;
-            };
-            entry.count(&source.name, DELIVERY, "normalised", 1);
-            let items = normalise(&stored, source, self.limits, frame.seq).items;
-            entry.count(&source.name, ITEM, "made", items.len() as u64);
-            for (index, fate) in items {
-                let mut address = Address {
-                    source: source.name.clone(),
-                    schema: source.calls_schema.clone(),
-                    delivery: format!("{}:{index}", frame.seq),
-                    collection: None,
-                    op: None,
-                    version: None,
-                };
-                match fate {
-                    Fate::Eligible(call) => {
-                        let mut json = Vec::with_capacity(512);
-                        call.write(&mut json);
-                        let key = seen_key(&source.name, &call.message_id);
-                        made.push((address, json, Some((key, frame.seq))));
-                    }
-                    Fate::Change(change) => {
-                        address.schema.clone_from(&source.name);
-                        address.collection = Some(change.collection.to_owned());
-                        address.op = Some(change.op);
-                        address.version = change.version.map(|version| version.0);
-                        made.push((address, change.record.bytes().to_vec(), None));
-                    }
-                    Fate::Filtered(rule) => {
-                        entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1)
-                    }
-                    Fate::Rejected { reason, payload } => {
-                        entry.count(&source.name, CALL, &format!("rejected: {}", label(&reason)), 1);
-                        entry.rejected.push(RejectedItem {
-                            source: source.name.clone(),
-                            delivery: frame.seq,
-                            item: index,
-                            received_at: stored.delivery.received_at,
-                            reason,
-                            payload,
-                        });
-                    }
-                }
-            }
-        }
-        let keys: Vec<SeenKey> = made.iter().filter_map(|(_, _, key)| Some(key.as_ref()?.0)).collect();
+    /// What goes into the calls log, in groups of frames; duplicates are counted and left out.
+    async fn unseen(&self, mapped: Mapped) -> Result<(Entry, Vec<Vec<Bytes>>)> {
+        let Mapped { mut entry, made, bytes } = mapped;
+        let keys = made.iter().filter_map(|made| made.key).collect();
         let mut known = self.books.seen(keys).await?.into_iter();
-        let mut here = HashSet::new();
-        let mut calls = Vec::with_capacity(made.len());
-        let mut schemas: BTreeMap<String, u64> = BTreeMap::new();
-        for (address, json, key) in made {
+        let mut here = HashSet::with_capacity(made.len());
+        let mut groups = vec![Vec::with_capacity(made.len())];
+        let mut size = 0;
+        let mut start = 0;
+        for Made { source, delivery, key, end } in made {
+            let frame = bytes.slice(start..end);
+            start = end;
             match key {
                 Some(key) => {
-                    if known.next().unwrap_or(false) || !here.insert(key.0) {
-                        entry.count(&address.source, CALL, "duplicate", 1);
+                    if known.next().flatten().is_some() || !here.insert(key) {
+                        entry.count(&source.name, CALL, "duplicate", 1);
                         continue;
                     }
-                    entry.seen.push(key);
-                    entry.count(&address.source, CALL, ELIGIBLE, 1);
+                    entry.seen.push((key, delivery));
+                    entry.count(&source.name, CALL, ELIGIBLE, 1);
+                    entry.count(&source.calls_schema, SCHEMA, ELIGIBLE, 1);
                 }
-                None => entry.count(&address.source, CHANGE, ELIGIBLE, 1),
+                None => {
+                    entry.count(&source.name, CHANGE, ELIGIBLE, 1);
+                    entry.count(&source.name, SCHEMA, ELIGIBLE, 1);
+                }
             }
-            *schemas.entry(address.schema.clone()).or_default() += 1;
-            calls.push(frame::encode(&address, &json)?);
+            if size + frame.len() > GROUP && size > 0 {
+                groups.push(Vec::new());
+                size = 0;
+            }
+            size += frame.len();
+            groups.last_mut().into_iter().for_each(|group| group.push(frame.clone()));
         }
-        for (schema, n) in schemas {
-            entry.count(&schema, SCHEMA, ELIGIBLE, n);
-        }
-        Ok(calls)
+        groups.retain(|group| !group.is_empty());
+        Ok((entry, groups))
     }
+}
+
+/// What deliveries became.
+struct Mapped {
+    entry: Entry,
+    made: Vec<Made>,
+    /// The frames, one behind the other.
+    bytes: Bytes,
+}
+
+/// One frame of the calls log, and what is known of it.
+struct Made {
+    source: Arc<Source>,
+    delivery: u64,
+    /// Of a call: what tells it from its duplicates.
+    key: Option<SeenKey>,
+    /// Where its bytes end.
+    end: usize,
+}
+
+/// The frames of the calls log that these deliveries make; everything else is counted.
+fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
+    let mut entry = Entry { inbox: batch.next, ..Entry::default() };
+    if batch.damaged > 0 {
+        entry.count("", DELIVERY, DAMAGED, batch.damaged);
+    }
+    if batch.expired > 0 {
+        entry.count("", DELIVERY, "expired", batch.expired);
+    }
+    let mut made: Vec<Made> = Vec::new();
+    let mut out =
+        Vec::with_capacity(batch.frames.iter().map(|frame| frame.body.len()).sum::<usize>() * 5 / 4);
+    for frame in batch.frames {
+        if out.len() > MOST {
+            // Calls can be many times as large as their delivery: the rest is for the next time.
+            entry.inbox = frame.seq;
+            break;
+        }
+        let Ok(stored) = StoredDelivery::decode(&frame.body) else {
+            entry.count("", DELIVERY, DAMAGED, 1);
+            continue;
+        };
+        let Some(source) = sources.get(&stored.source) else {
+            entry.count(&stored.source, DELIVERY, "unrouted", 1);
+            continue;
+        };
+        entry.count(&source.name, DELIVERY, "normalised", 1);
+        let mut address = Address {
+            source: source.name.clone(),
+            schema: source.calls_schema.clone(),
+            delivery: String::new(),
+            collection: None,
+            op: None,
+            version: None,
+        };
+        let items = normalise(&stored, source, limits, frame.seq).items;
+        entry.count(&source.name, ITEM, "made", items.len() as u64);
+        for (index, fate) in items {
+            address.delivery.clear();
+            let _ = write!(address.delivery, "{}:{index}", frame.seq);
+            let key = match fate {
+                Fate::Eligible(call) => {
+                    frame::write(&address, &mut out, |out| call.write(out))?;
+                    Some(seen_key(&source.name, &call.message_id))
+                }
+                Fate::Change(change) => {
+                    let address = Address {
+                        schema: source.name.clone(),
+                        collection: Some(change.collection.to_owned()),
+                        op: Some(change.op),
+                        version: change.version.map(|version| version.0),
+                        ..address.clone()
+                    };
+                    frame::write(&address, &mut out, |out| out.extend_from_slice(change.record.bytes()))?;
+                    None
+                }
+                Fate::Filtered(rule) => {
+                    entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1);
+                    continue;
+                }
+                Fate::Rejected { reason, payload } => {
+                    entry.count(&source.name, CALL, &format!("rejected: {}", label(&reason)), 1);
+                    entry.rejected.push(RejectedItem {
+                        source: source.name.clone(),
+                        delivery: frame.seq,
+                        item: index,
+                        received_at: stored.delivery.received_at,
+                        reason,
+                        payload,
+                    });
+                    continue;
+                }
+            };
+            made.push(Made { source: source.clone(), delivery: frame.seq, key, end: out.len() });
+        }
+    }
+    Ok(Mapped { entry, made, bytes: out.into() })
 }
 
 /// A reason as it is counted: what stands in it of one delivery is left out, so that counts stay few.

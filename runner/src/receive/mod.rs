@@ -37,6 +37,8 @@ mod limits;
 mod pixel;
 mod ready;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tracking;
 mod webhook;
 

@@ -11,6 +11,7 @@ use super::{
     timetable::{Due, Timetable},
 };
 use crate::{
+    pipeline::aside::Aside,
     receive,
     sync::{Ending, Job, Silent, schedule::Schedule},
 };
@@ -34,13 +35,14 @@ impl Service {
         let Some(loader) = events.loader.take() else {
             return Err(Error::unexpected("the loader runs already"));
         };
-        tasks.spawn(loader.run(events.live.normaliser.eligible(), self.stopping()));
+        let aside = Aside::start()?;
+        aside.spawn(&mut tasks, loader.run(events.live.normaliser.eligible(), self.stopping()));
         for outbox in events.outboxes.drain(..) {
             tasks.spawn(outbox.run(events.live.normaliser.eligible(), self.stopping()));
         }
         let normaliser = events.live.normaliser.clone();
         let stop = self.stopping();
-        tasks.spawn(async move { normaliser.run(stop).await });
+        aside.spawn(&mut tasks, async move { normaliser.run(stop).await });
         let router = receive::router(events.live.receiver.clone(), events.live.ready.clone());
         let server =
             receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());

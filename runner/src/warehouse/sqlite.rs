@@ -23,6 +23,7 @@ use super::{
     table::{Cell, TableSpec},
 };
 
+mod calls;
 mod commit;
 mod grow;
 mod mark;
@@ -84,6 +85,8 @@ pub(super) struct Writer {
     path: PathBuf,
     db: Connection,
     tables: HashMap<String, Table>,
+    /// The number of the next call; 0 as long as nobody has asked.
+    next_call: i64,
     /// Whether a transaction ended badly: then `tables` may tell of what was rolled back.
     doubtful: bool,
 }
@@ -135,6 +138,7 @@ impl SqliteSchema {
             let mut writer = lock(&writer);
             if std::mem::replace(&mut writer.doubtful, true) {
                 writer.tables.clear();
+                writer.next_call = 0;
             }
             let done = work(&mut writer);
             writer.doubtful = done.is_err();
@@ -162,7 +166,7 @@ impl Writer {
             Ok(db)
         };
         let db = open().map_err(|trouble| trouble.explain(&path))?;
-        Ok(Self { path, db, tables: HashMap::new(), doubtful: false })
+        Ok(Self { path, db, tables: HashMap::new(), next_call: 0, doubtful: false })
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{
     Trouble, Writer,
+    calls::{Calls, next_number},
     grow::{Grown, grow},
     mark,
     merge::{Stamp, merge},
@@ -12,7 +13,7 @@ use super::{
 use crate::warehouse::{
     Committed, Load, Reject, RunRow, books,
     known::{crowd_notice, crowded},
-    table::{Layout, instant},
+    table::{Batch, Layout, instant},
 };
 
 impl Writer {
@@ -33,8 +34,20 @@ impl Writer {
             keep(&tx, &stamp, reject)?;
         }
         let mut crowd: Vec<&str> = Vec::new();
-        for batch in load.batches.iter().filter(|batch| !batch.is_empty()) {
+        let has_calls = load.batches.iter().any(|batch| batch.spec().layout == Layout::Call);
+        if self.next_call == 0 && has_calls {
+            self.next_call = next_number(&tx)?;
+        }
+        let mut calls = Calls::new(self.next_call);
+        // An event's row needs to know where its call went.
+        let (events, others): (Vec<&Batch>, Vec<&Batch>) = load
+            .batches
+            .iter()
+            .filter(|batch| !batch.is_empty())
+            .partition(|batch| batch.spec().layout == Layout::Event);
+        for batch in others.into_iter().chain(events) {
             let spec = batch.spec();
+            calls.table(&spec.name);
             let grown = grow(
                 &tx,
                 &mut self.tables,
@@ -52,7 +65,7 @@ impl Writer {
                 }
                 _ => return Err(crowded(&spec.name).into()),
             };
-            for reject in merge(&tx, table.1, batch, &table.0, &stamp, &mut done)? {
+            for reject in merge(&tx, table.1, batch, &table.0, &stamp, &mut calls, &mut done)? {
                 keep(&tx, &stamp, &reject)?;
             }
             done.notices.extend(books::replaced_notice(batch));
@@ -78,6 +91,7 @@ impl Writer {
         }
         keep_load(&tx, load, &now)?;
         tx.commit()?;
+        self.next_call = calls.next();
         Ok(done)
     }
 }

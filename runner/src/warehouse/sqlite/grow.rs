@@ -12,6 +12,9 @@ use crate::warehouse::{
     table::{Column, Layout, MAX_TABLES, real},
 };
 
+/// The column of a call's number: the same in `tracks` and in its event's table. See [`super::calls`].
+pub const NUMBER: &str = "_headwater_row";
+
 /// What became of a table that a batch needs.
 pub enum Grown {
     /// It is there.
@@ -119,12 +122,13 @@ fn create(db: &Connection, name: &str, table: &Table) -> Result<(), Trouble> {
         .map(|column| quote(&column.name))
         .collect();
     let key: Vec<String> = table.key.iter().map(|key| quote(key)).collect();
-    db.execute_batch(&format!(
-        "CREATE TABLE {} ({}, PRIMARY KEY ({}))",
-        quote(name),
-        names.join(", "),
-        key.join(", ")
-    ))?;
+    let (columns, key) = (names.join(", "), key.join(", "));
+    let columns = match table.layout {
+        Layout::Object | Layout::Entity => format!("{columns}, PRIMARY KEY ({key})"),
+        Layout::Call => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY, UNIQUE ({key})"),
+        Layout::Event => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY"),
+    };
+    db.execute_batch(&format!("CREATE TABLE {} ({columns})", quote(name)))?;
     db.execute(
         "INSERT INTO _headwater_tables (name, layout, key) VALUES (?1, ?2, ?3)",
         params![name, table.layout.name(), table.key_json()?],

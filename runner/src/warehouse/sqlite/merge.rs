@@ -7,7 +7,7 @@ use headwater_core::object::{Op, Type};
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
-use super::{Trouble, value::Bound};
+use super::{Trouble, calls::Calls, grow::NUMBER, value::Bound};
 use crate::warehouse::{
     Committed, Reject,
     books::{self, Old, Outcome},
@@ -33,12 +33,18 @@ pub fn merge(
     batch: &Batch,
     places: &Places,
     stamp: &Stamp<'_>,
+    calls: &mut Calls,
     done: &mut Committed,
 ) -> Result<Vec<Reject>, Trouble> {
     let mut merge = Merge::new(db, table, batch, places, stamp)?;
     let mut rejects = Vec::new();
     for row in batch.rows() {
-        match merge.row(row) {
+        let merged = match batch.spec().layout {
+            Layout::Object | Layout::Entity => merge.row(row),
+            Layout::Call => merge.call(row, calls),
+            Layout::Event => merge.event(row, calls),
+        };
+        match merged {
             Ok(outcome) => outcome.count(row, done),
             Err(error) if refused(&error) && !db.is_autocommit() => rejects.push(Reject {
                 table: batch.spec().name.clone(),
@@ -60,7 +66,8 @@ fn refused(error: &rusqlite::Error) -> bool {
     ) || matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
 }
 
-struct Merge<'a> {
+/// The statements of one batch, and the row at hand.
+pub struct Merge<'a> {
     batch: &'a Batch,
     stamp: &'a Stamp<'a>,
     layout: Layout,
@@ -117,19 +124,25 @@ impl<'a> Merge<'a> {
             Layout::Entity => "_headwater_version, 0, NULL",
             Layout::Call | Layout::Event => "NULL, 0, _headwater_delivery",
         };
-        let find = db.prepare_cached(&format!(
-            "SELECT _rowid_, {state} FROM {target} WHERE {}",
-            matched.join(" AND ")
-        ))?;
+        let wanted = match layout {
+            Layout::Event => format!("{NUMBER} = ?1"),
+            _ => matched.join(" AND "),
+        };
+        let find = db.prepare_cached(&format!("SELECT _rowid_, {state} FROM {target} WHERE {wanted}"))?;
 
-        let all: Vec<&str> = names.iter().map(String::as_str).chain(systems.iter().copied()).collect();
+        let number = matches!(layout, Layout::Call | Layout::Event).then_some(NUMBER);
+        let all = names.iter().map(String::as_str).chain(systems.iter().copied()).chain(number);
+        let all: Vec<&str> = all.collect();
         let marks: Vec<String> = (1..=all.len()).map(|at| format!("?{at}")).collect();
         let key: Vec<String> = spec.key.iter().map(|key| quote(key)).collect();
+        let unless = match layout {
+            Layout::Event => String::new(),
+            _ => format!(" ON CONFLICT ({}) DO NOTHING", key.join(", ")),
+        };
         let insert = db.prepare_cached(&format!(
-            "INSERT INTO {target} ({}) VALUES ({}) ON CONFLICT ({}) DO NOTHING",
+            "INSERT INTO {target} ({}) VALUES ({}){unless}",
             all.join(", "),
-            marks.join(", "),
-            key.join(", ")
+            marks.join(", ")
         ))?;
 
         // What the record lacks becomes null, in columns that this batch does not know too.
@@ -210,18 +223,23 @@ impl<'a> Merge<'a> {
         })
     }
 
-    fn row(&mut self, row: &Row) -> rusqlite::Result<Outcome> {
+    /// Finds out where the row has the values of the bound columns.
+    pub fn locate(&mut self, row: &Row) {
         self.cells.fill(None);
         for (at, (column, _)) in row.cells.iter().enumerate() {
             if let Some(Some(bound)) = self.bound.get(*column as usize) {
                 self.cells[*bound] = Some(at);
             }
         }
+    }
+
+    fn row(&mut self, row: &Row) -> rusqlite::Result<Outcome> {
+        self.locate(row);
         let old = match self.news {
             true => None,
             false => self.find(row)?,
         };
-        self.news = old.is_none() && self.insert(row)?;
+        self.news = old.is_none() && self.insert(row, None)?;
         let old = match old {
             None if !self.news => self.find(row)?,
             old => old,
@@ -245,11 +263,22 @@ impl<'a> Merge<'a> {
         Ok(Outcome::changed(row, &old))
     }
 
-    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<(i64, Old)>> {
+    /// What is there of a row, by its key, and where.
+    pub fn find(&mut self, row: &Row) -> rusqlite::Result<Option<(i64, Old)>> {
         for at in 0..self.keys {
             let cell = self.cells[at].map(|cell| &row.cells[cell].1);
             self.find.raw_bind_parameter(at + 1, Bound(cell, self.kinds[at]))?;
         }
+        self.found()
+    }
+
+    /// What is there of an event's row, by its call's number.
+    pub fn find_number(&mut self, number: i64) -> rusqlite::Result<Option<(i64, Old)>> {
+        self.find.raw_bind_parameter(1, number)?;
+        self.found()
+    }
+
+    fn found(&mut self) -> rusqlite::Result<Option<(i64, Old)>> {
         let mut rows = self.find.raw_query();
         let Some(found) = rows.next()? else { return Ok(None) };
         let old = Old {
@@ -260,11 +289,11 @@ impl<'a> Merge<'a> {
         Ok(Some((found.get(0)?, old)))
     }
 
-    /// Whether the row was not there.
-    fn insert(&mut self, row: &Row) -> rusqlite::Result<bool> {
+    /// Inserts a row, of a call with its number; false if one of its key is there.
+    pub fn insert(&mut self, row: &Row, number: Option<i64>) -> rusqlite::Result<bool> {
         bind_columns(&mut self.insert, row, &self.cells, &self.kinds, 0)?;
         let extra = self.extra(row);
-        bind_system(
+        let next = bind_system(
             &mut self.insert,
             self.layout,
             row,
@@ -273,10 +302,14 @@ impl<'a> Merge<'a> {
             extra,
             self.cells.len() + 1,
         )?;
+        if let Some(number) = number {
+            self.insert.raw_bind_parameter(next, number)?;
+        }
         self.insert.raw_execute().map(|rows| rows > 0)
     }
 
-    fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
+    /// Replaces a row that is there.
+    pub fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
         bind_columns(&mut self.update, row, &self.cells, &self.kinds, self.keys)?;
         let extra = self.extra(row);
         let next = bind_system(
