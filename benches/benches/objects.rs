@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_main};
 use headwater::warehouse::{
     Load, Warehouse,
     sqlite::SqliteWarehouse,
@@ -62,7 +62,12 @@ fn steps(criterion: &mut Criterion) {
             || {
                 loads += 1;
                 let batches = vec![batch(&spec, &records)];
-                Load { id: format!("load {loads}"), began: Some(Timestamp::now()), batches, ..Load::default() }
+                Load {
+                    id: format!("load {loads}"),
+                    began: Some(Timestamp::now()),
+                    batches,
+                    ..Load::default()
+                }
             },
             |load| runtime.block_on(schema.commit(load)).expect("a commit"),
             BatchSize::PerIteration,
@@ -71,5 +76,8 @@ fn steps(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steps);
-criterion_main!(benches);
+mod groups {
+    criterion::criterion_group!(benches, super::steps);
+}
+
+criterion_main!(groups::benches);

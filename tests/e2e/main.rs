@@ -10,11 +10,13 @@ mod configs;
 mod destinations;
 mod full_disk;
 mod handover;
+mod overload;
 mod postgres;
 mod received;
 mod refused;
 mod service;
 mod taker;
+mod vault;
 mod vendors;
 
 use headwater_tests::{disk, house, is_long, root, vendor};

@@ -180,10 +180,10 @@ fn a_server_that_is_not_there_is_named() {
     ));
     house.run(&["validate"]).success();
     let done = house.run(&["sync", "shop"]);
-    assert_eq!(done.code, Some(4), "{done:?}");
+    assert_eq!(done.code, Some(1), "{done:?}");
     assert!(
         done.err.contains("127.0.0.1:1/db refuses connections") && !done.err.contains("hidden"),
         "{done:?}"
     );
-    house.run(&["query", "SELECT 1"]).fails(4, &["127.0.0.1:1/db refuses connections"]);
+    house.run(&["query", "SELECT 1"]).fails(1, &["127.0.0.1:1/db refuses connections"]);
 }

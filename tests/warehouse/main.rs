@@ -45,7 +45,7 @@ fn main() {
             test(folder.path()).map_err(Failed::from)
         }));
     }
-    for &(name, test) in postgres::tests::TESTS {
+    for &(name, test) in postgres::TESTS {
         trials.push(Trial::test(format!("postgres::only::{name}"), move || test().map_err(Failed::from)));
     }
     libtest_mimic::run(&arguments, trials).exit();

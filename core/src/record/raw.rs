@@ -144,7 +144,7 @@ pub(super) struct Key<'k>(#[serde(borrow)] pub Cow<'k, str>);
 /// The last member of that name.
 fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     let mut scan = Scan::new(json);
-    scan.next();
+    scan.peek();
     scan.enter();
     let mut found = None;
     while let Some(quoted) = scan.member() {

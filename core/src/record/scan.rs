@@ -34,7 +34,7 @@ impl<'a> Scan<'a> {
     }
 
     /// What the next value is; none at the end, or before what is no value.
-    pub fn next(&mut self) -> Option<Next> {
+    pub fn peek(&mut self) -> Option<Next> {
         self.space();
         Some(match self.byte()? {
             b'{' => Next::Object,
@@ -71,7 +71,7 @@ impl<'a> Scan<'a> {
 
     /// Passes the next value, of any depth, and gives it as it stands.
     pub fn value(&mut self) -> Option<&'a str> {
-        let kind = self.next()?;
+        let kind = self.peek()?;
         let start = self.at;
         match kind {
             Next::String => {

@@ -67,6 +67,8 @@ enum Command {
     Resend(destination::ResendArgs),
     /// Show what became of everything received, and whether the books balance.
     Books(books::Args),
+    /// Show what is spent of the accounts' daily allotments, and which sources wait for one.
+    Quota(source::QuotaArgs),
     /// Show how the latest runs went.
     Runs(source::RunsArgs),
     /// Begin a connector of your own.
@@ -146,6 +148,7 @@ pub fn main() -> ExitCode {
             Command::DeadLetters(args) => destination::dead_letters(&globals, args).await,
             Command::Resend(args) => destination::resend(&globals, args).await,
             Command::Books(args) => books::run(&globals, args).await,
+            Command::Quota(args) => source::quota(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),
             Command::Validate(args) => validate::run(&globals, args),

@@ -48,6 +48,6 @@ pub(super) fn run(globals: &Globals, args: Args) -> Result<End> {
         Format::Csv => query::Format::Csv,
         Format::Jsonl => query::Format::Jsonl,
     };
-    query::query(place, &args.sql, format, &mut std::io::stdout().lock())?;
+    query::query(place, &args.sql, format, &mut std::io::stdout())?;
     Ok(End::Done)
 }

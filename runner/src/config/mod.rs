@@ -141,7 +141,7 @@ impl Default for Receive {
             max_batch_bytes: 500 << 10,
             max_batch_calls: 2_500,
             max_webhook_bytes: 8 << 20,
-            max_connections: 8_192,
+            max_connections: 4_096,
             max_bodies_bytes: 64 << 20,
             low_disk: 64 << 20,
             ready_disk: 256 << 20,

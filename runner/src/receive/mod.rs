@@ -266,6 +266,10 @@ async fn read_body<'l>(
     let mut passed_over = 0;
     let mut chunks = body.into_data_stream();
     let mut deadline = Deadline::start();
+    if refused.is_none() && !limits.has_room(declared.unwrap_or(0)) {
+        refused = Some(BodyError::NoRoom);
+        deadline.shorten();
+    }
     loop {
         let chunk = match deadline.next(chunks.next()).await {
             Ok(Some(Ok(chunk))) => chunk,

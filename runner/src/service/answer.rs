@@ -26,6 +26,7 @@ impl Service {
             }
             Ask::Check { source } => Ok(serde_json::to_value(self.check(self.source(&source)?).await?)?),
             Ask::Discover { source } => self.discover(&source).await,
+            Ask::Quota => Ok(json!({ "quotas": self.quota.all(), "paused": self.state.paused().await? })),
             Ask::Sources => self.list().await,
             Ask::Destinations => {
                 let live = self.live().await?;

@@ -63,6 +63,8 @@ pub enum Ask {
         /// Which; none for all.
         ids: Option<Vec<i64>>,
     },
+    /// What is spent of the accounts' daily allotments?
+    Quota,
     /// How did the latest runs go?
     Runs {
         /// Of which source.

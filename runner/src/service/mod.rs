@@ -22,8 +22,8 @@ use crate::{
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Marks, Ready, Receiver, Route, Routes},
-    state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
-    sync::{Bounds, Job, Observer, Report, Silent, Tools, open, sync},
+    state::{Keys, Run, State, quota::QuotaLedger, seal::Sealer, sqlite::SqliteState},
+    sync::{Bounds, Job, Observer, Report, Shared, Silent, Tools, open, sync},
     warehouse::{Warehouse, postgres::PostgresWarehouse, sqlite::SqliteWarehouse},
 };
 
@@ -52,6 +52,10 @@ pub struct Service {
     pub sources: BTreeMap<String, SourceSettings>,
     /// Keys, accounts, tokens, runs.
     pub state: Arc<dyn State>,
+    /// What is spent of daily allotments.
+    pub quota: Arc<QuotaLedger>,
+    /// The same, and the limits, as runs use them.
+    shared: Shared,
     /// Where tables go.
     pub warehouse: Arc<dyn Warehouse>,
     /// Where calls go.
@@ -120,6 +124,7 @@ impl Service {
         };
         let sealer = Sealer::open(&key)?;
         let state = Arc::new(SqliteState::open(&folder.join("state.db"), sealer)?);
+        let quota = Arc::new(state.ledger()?);
         let warehouse: Arc<dyn Warehouse> = match &config.warehouse {
             WarehouseSettings::Sqlite {} => Arc::new(SqliteWarehouse::open(warehouse_folder(folder))?),
             WarehouseSettings::Postgres(settings) => Arc::new(PostgresWarehouse::new(settings)?),
@@ -137,6 +142,8 @@ impl Service {
         Ok(Self {
             config,
             sources,
+            shared: Shared { ledger: quota.clone(), gates: Arc::default() },
+            quota,
             state,
             warehouse,
             destinations,
@@ -180,6 +187,7 @@ impl Service {
             full: false,
             touched_only: false,
             accept_deletes: false,
+            reserve: 0.0,
         })
     }
 
@@ -233,6 +241,7 @@ impl Service {
             observer,
             stop: self.stopping(),
             bounds: Bounds::default(),
+            shared: self.shared.clone(),
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     receive,
-    sync::{Ending, Silent, schedule::Schedule},
+    sync::{Ending, Job, Silent, schedule::Schedule},
 };
 
 /// How long requests that are under way may take to end.
@@ -42,7 +42,8 @@ impl Service {
         let stop = self.stopping();
         tasks.spawn(async move { normaliser.run(stop).await });
         let router = receive::router(events.live.receiver.clone(), events.live.ready.clone());
-        let server = receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());
+        let server =
+            receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());
         *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(events.live.clone());
         tasks.spawn(control::listen(self.clone()));
         ready(socket.address());
@@ -153,7 +154,8 @@ impl Service {
     /// Runs a source; returns until when it is paused, if an allotment is spent.
     async fn run_scheduled(self: Arc<Self>, name: String) -> Option<(String, Timestamp)> {
         let done: Result<_> = async {
-            let job = self.job(self.source(&name)?).await?;
+            let source = self.source(&name)?;
+            let job = Job { reserve: source.reserved()?, ..self.job(source).await? };
             self.sync(job, Arc::new(Silent)).await
         }
         .await;

@@ -115,14 +115,14 @@ async fn walk(family: &Family<'_>, shared: &Mutex<Shared>, mut read: Read) -> Re
             }
             other => other?,
         };
-        let Fetched { page, began, newest, .. } = &fetching;
+        let Fetched { page, newest, .. } = &fetching;
         if page.more && page.wait.is_none() && page.cursor == read.page {
             return Err(Error::unexpected("the next page is this page: the cursor does not move"));
         }
         let ended = !page.more;
         let next = Read { page: page.cursor.clone(), newest: *newest, ..read.clone() };
         let stopping = session.is_stopping();
-        let (wait, began) = (page.wait, *began);
+        let wait = page.wait;
         let commit = commit(family, shared, &read, &next, fetching);
         match (ended || stopping, wait) {
             (true, _) => {

@@ -16,6 +16,7 @@ use headwater_core::{
     cursor::Pass,
     error::{Error, Result},
 };
+use postgres_types::ToSql;
 use serde_json::Value;
 use tokio::sync::MutexGuard;
 
@@ -214,22 +215,50 @@ impl Writer {
         Ok(Turn { state, client })
     }
 
-    /// Sees to it, until the end of the transaction, that nobody else has taken the schema since.
-    async fn own(&self, tx: &Transaction<'_>, token: &str) -> Result<(), Trouble> {
-        let sql = format!(
-            "SELECT 1 FROM {}._headwater_writer WHERE token = $1 FOR UPDATE",
-            name::quote(&self.name)
+    /// Begins the transaction's work: sees to it, until its end, that nobody else has taken the schema since, and that what is
+    /// known of these tables is so. Tells whether the load of this id has been applied already.
+    async fn begin(
+        &self,
+        tx: &Transaction<'_>,
+        state: &mut State,
+        id: &str,
+        names: &[&str],
+    ) -> Result<bool, Trouble> {
+        let own = format!("SELECT 1 FROM {} WHERE token = $1 FOR UPDATE", self.own_table("writer"));
+        let loaded = format!("SELECT 1 FROM {} WHERE id = $1", self.own_table("loads"));
+        let (own, loaded, stamps) = (
+            tx.prepare_cached(&own).await?,
+            tx.prepare_cached(&loaded).await?,
+            tx.prepare_cached(grow::STAMPS).await?,
         );
-        let statement = tx.prepare_cached(&sql).await?;
-        if tx.query_opt(&statement, &[&token]).await?.is_some() {
-            return Ok(());
+        // They go out together, and are answered in this order: whether a load is there is asked behind the lock, because
+        // a commit of ours whose answer was lost may still be on its way.
+        let schema = name::quote(&self.name);
+        let (token, id): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&state.token], [&id]);
+        let tables: [&(dyn ToSql + Sync); 2] = [&schema, &names];
+        let (owned, loaded, stamps) = futures::try_join!(
+            tx.query_opt(&own, &token),
+            tx.query_opt(&loaded, &id),
+            tx.query(&stamps, &tables)
+        )?;
+        if owned.is_none() {
+            self.guard.lose(&self.name).await;
+            return Err(Error::transient(format!(
+                "schema {} was taken over by another Headwater: stop it, or give one of them another database",
+                self.name
+            ))
+            .into());
         }
-        self.guard.lose(&self.name).await;
-        Err(Error::transient(format!(
-            "schema {} was taken over by another Headwater: stop it, or give one of them another database",
-            self.name
-        ))
-        .into())
+        if loaded.is_some() {
+            return Ok(true);
+        }
+        self.know(tx, state, names, stamps).await?;
+        Ok(false)
+    }
+
+    /// One of Headwater's own tables, in this schema.
+    fn own_table(&self, table: &str) -> String {
+        format!("{}._headwater_{table}", name::quote(&self.name))
     }
 
     async fn prepare(
@@ -240,10 +269,8 @@ impl Writer {
         columns: &[Column],
     ) -> Result<(), Trouble> {
         let mut turn = self.turn().await?;
-        let token = turn.state.token.clone();
         let tx = turn.client.transaction().await?;
-        self.own(&tx, &token).await?;
-        self.know(&tx, &mut turn.state, &[table]).await?;
+        self.begin(&tx, &mut turn.state, "", &[table]).await?;
         let wanted = grow::Wanted { name: table, layout, key, columns };
         if self.grow(&tx, &mut turn.state, &wanted, &mut Vec::new()).await?.is_none() {
             return Err(super::known::crowded(table).into());

@@ -48,7 +48,7 @@ pub fn query<'a>(
     place: impl Into<Place<'a>>,
     sql: &str,
     format: Format,
-    out: &mut impl Write,
+    out: &mut (impl Write + Send),
 ) -> Result<u64> {
     match place.into() {
         Place::Folder(folder) => sqlite::query(folder, sql, format, out),

@@ -10,9 +10,28 @@ use headwater_core::auth::Secret;
 use headwater_tests::postgres::{Database, Server};
 use serde_json::{Map, Value};
 
-use crate::world::{SCHEMA, Stand};
+use crate::world::{SCHEMA, Stand, World};
 
-pub mod tests;
+mod server;
+mod tables;
+
+/// What only a server can do to a warehouse, by name.
+pub const TESTS: &[(&str, fn() -> Result<(), String>)] = &[
+    ("agrees_with_sqlite", tables::agrees_with_sqlite),
+    ("a_column_under_a_view", tables::a_column_under_a_view),
+    ("a_check_of_the_users", tables::a_check_of_the_users),
+    ("what_users_alter", tables::what_users_alter),
+    ("values_that_do_not_fit", tables::values_that_do_not_fit),
+    ("floats_become_text", tables::floats_become_text),
+    ("wide_rows", tables::wide_rows),
+    ("killed_connections", server::killed_connections),
+    ("a_server_that_goes_away", server::a_server_that_goes_away),
+    ("a_second_writer", server::a_second_writer),
+    ("a_reader_while_tables_grow", server::a_reader_while_tables_grow),
+    ("encryption", server::encryption),
+    ("errors_say_what_to_do", server::errors_say_what_to_do),
+    ("questions", server::questions),
+];
 
 struct Postgres {
     warehouse: PostgresWarehouse,
@@ -92,4 +111,17 @@ impl Stand for Postgres {
                 FOR EACH ROW WHEN (NEW.\"{column}\" = '{value}') EXECUTE FUNCTION {SCHEMA}.refuse()"
         ));
     }
+}
+
+fn database() -> Arc<Database> {
+    Arc::new(Server::shared().database())
+}
+
+fn world(database: &Arc<Database>) -> World {
+    World::new(stand_in(database), None)
+}
+
+/// A database's only answer.
+fn one(database: &Database, sql: &str) -> String {
+    database.run(sql).into_iter().flatten().flatten().next().unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use headwater::sync::{Bounds, Job, Silent, Tools, sync as run};
+use headwater::sync::{Bounds, Job, Shared, Silent, Tools, sync as run};
 use headwater_benches::{Measured, Watch, record::FIELDS};
 use headwater_core::{
     auth::{Auth, Secret},
@@ -68,6 +68,7 @@ pub async fn sync(source: &str, at: &str, into: Into) -> Measured {
         observer: Arc::new(Silent),
         stop: stopping,
         bounds: Bounds::default(),
+        shared: Shared::default(),
     };
     let job = Job {
         source: SOURCE.to_owned(),
@@ -82,6 +83,7 @@ pub async fn sync(source: &str, at: &str, into: Into) -> Measured {
         full: false,
         touched_only: false,
         accept_deletes: false,
+        reserve: 0.0,
     };
     let watch = Watch::start();
     let report = run(&job, &tools).await;

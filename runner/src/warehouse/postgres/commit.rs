@@ -12,7 +12,6 @@ use super::{Writer, copy::Stamp, explain::Trouble, grow::Wanted, merge::merge, v
 use crate::warehouse::{
     Committed, Load, Reject, RunRow, books,
     known::{crowd_notice, crowded},
-    name::quote,
     table::Layout,
 };
 
@@ -28,10 +27,11 @@ impl Writer {
         let measured = books::measure(load)?;
         let mut done = Committed::default();
         let mut turn = self.turn().await?;
-        let token = turn.state.token.clone();
+        let batches = || load.batches.iter().filter(|batch| !batch.is_empty());
+        let mut names: Vec<&str> = batches().map(|batch| batch.spec().name.as_str()).collect();
+        names.extend(load.prunes.iter().map(|prune| prune.table.as_str()));
         let tx = turn.client.transaction().await?;
-        self.own(&tx, &token).await?;
-        if self.is_loaded(&tx, &load.id).await? {
+        if self.begin(&tx, &mut turn.state, &load.id, &names).await? {
             drop(tx);
             turn.end();
             let before = before.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -40,12 +40,6 @@ impl Writer {
         let began = load.began.unwrap_or_else(Timestamp::now);
         let stamp = Stamp { load: &load.id, version: began.as_microsecond(), now };
         let mut rejects = load.rejects.clone();
-        let batches = || load.batches.iter().filter(|batch| !batch.is_empty());
-        let mut names: Vec<&str> = batches().map(|batch| batch.spec().name.as_str()).collect();
-        names.extend(load.prunes.iter().map(|prune| prune.table.as_str()));
-        if !names.is_empty() {
-            self.know(&tx, &mut turn.state, &names).await?;
-        }
         let (mut crowd, mut staged): (Vec<&str>, _) = (Vec::new(), HashSet::new());
         for batch in batches() {
             let spec = batch.spec();
@@ -68,27 +62,16 @@ impl Writer {
             done.deleted += self.prune(&tx, &mut turn.state, prune, began, now).await?;
         }
         done.deleted += self.replace(&tx, &mut turn.state, &load.replaces, &load.id).await?;
-        self.keep_rejects(&tx, &stamp, &rejects).await?;
-        self.keep_progress(&tx, load, now).await?;
-        if let Some(run) = &load.run_row {
-            self.keep_run(&tx, run).await?;
-        }
-        self.keep_load(&tx, load, now, &measured).await?;
+        futures::try_join!(
+            self.keep_rejects(&tx, &stamp, &rejects),
+            self.keep_progress(&tx, load, now),
+            self.keep_run(&tx, load.run_row.as_ref()),
+            self.keep_load(&tx, load, now, &measured),
+        )?;
         *before.lock().unwrap_or_else(PoisonError::into_inner) = Some(done.clone());
         tx.commit().await?;
         turn.end();
         Ok(done)
-    }
-
-    /// One of Headwater's own tables, in this schema.
-    pub(super) fn own_table(&self, table: &str) -> String {
-        format!("{}._headwater_{table}", quote(&self.name))
-    }
-
-    async fn is_loaded(&self, tx: &Transaction<'_>, id: &str) -> Result<bool, Trouble> {
-        let find = format!("SELECT 1 FROM {} WHERE id = $1", self.own_table("loads"));
-        let find = tx.prepare_cached(&find).await?;
-        Ok(tx.query_opt(&find, &[&id]).await?.is_some())
     }
 
     /// Keeps what could not become a row; the same thing, refused again, is one line.
@@ -141,7 +124,8 @@ impl Writer {
         Ok(())
     }
 
-    async fn keep_run(&self, tx: &Transaction<'_>, run: &RunRow) -> Result<(), Trouble> {
+    async fn keep_run(&self, tx: &Transaction<'_>, run: Option<&RunRow>) -> Result<(), Trouble> {
+        let Some(run) = run else { return Ok(()) };
         let put = format!(
             "INSERT INTO {} (id, began, ended, outcome, detail) VALUES ($1, $2, $3, $4, $5::text::json)
              ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, outcome = excluded.outcome, detail = excluded.detail",

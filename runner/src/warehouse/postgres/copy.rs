@@ -154,16 +154,16 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// Sends rows by COPY.
+    /// Sends rows by COPY: behind the statements `before` it, and ahead of those `after` it. They go out together.
     pub async fn copy(
         &mut self,
         tx: &Transaction<'_>,
-        statement: &str,
+        (before, statement, after): (&str, &str, &str),
         items: &[Item<'_>],
         is_staged: bool,
     ) -> Result<Told, Trouble> {
         let statement = tx.prepare_cached(statement).await?;
-        let sink = tx.copy_in::<_, Bytes>(&statement).await?;
+        let ((), sink) = futures::try_join!(tx.batch_execute(before), tx.copy_in::<_, Bytes>(&statement))?;
         let mut sink = std::pin::pin!(sink);
         let mut told = Told::default();
         let mut out = BytesMut::with_capacity(CHUNK + CHUNK / 4);
@@ -177,7 +177,7 @@ impl<'a> Sheet<'a> {
         }
         out.put_i16(-1);
         sink.send(out.freeze()).await?;
-        sink.finish().await?;
+        futures::try_join!(sink.finish(), tx.batch_execute(after))?;
         Ok(told)
     }
 

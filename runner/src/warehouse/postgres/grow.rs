@@ -1,9 +1,11 @@
 //! How schemas and tables grow in Postgres. What Headwater's own books say of a table is compared with what the database
 //! says, because users alter tables too.
 
+use std::collections::HashMap;
+
 use deadpool_postgres::{Object, Transaction};
 use headwater_core::{error::Error, object::Type};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{Row, error::SqlState};
 
 use super::{
     State, Writer,
@@ -25,6 +27,10 @@ pub struct Known {
     /// Which table it is and when it was altered last, as the database's catalog tells.
     stamp: String,
 }
+
+/// Which of these tables a schema has, and when each was altered last.
+pub const STAMPS: &str = "SELECT relname::text, oid::text || ':' || xmin::text FROM pg_class
+    WHERE relnamespace = to_regnamespace($1) AND relname = ANY($2::text[]) AND relkind IN ('r', 'p')";
 
 /// The table that a batch needs.
 pub struct Wanted<'a> {
@@ -81,22 +87,16 @@ pub async fn make_schema(client: &Object, schema: &str, token: &str) -> Result<(
 }
 
 impl Writer {
-    /// Sees to it that what is known of these tables is what the database says, at the beginning of a transaction.
+    /// Sees to it that what is known of these tables is what the database says, by their stamps.
     pub(super) async fn know(
         &self,
         tx: &Transaction<'_>,
         state: &mut State,
         names: &[&str],
+        found: Vec<Row>,
     ) -> Result<(), Trouble> {
-        let find = tx
-            .prepare_cached(
-                "SELECT relname::text, oid::text || ':' || xmin::text FROM pg_class
-                 WHERE relnamespace = to_regnamespace($1) AND relname = ANY($2::text[]) AND relkind IN ('r', 'p')",
-            )
-            .await?;
-        let schema = quote(&self.name);
-        let mut stamps = std::collections::HashMap::new();
-        for row in tx.query(&find, &[&schema, &names]).await? {
+        let mut stamps = HashMap::new();
+        for row in found {
             stamps.insert(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?);
         }
         state

@@ -18,10 +18,8 @@ impl Writer {
     /// See [`Schema::sweep`](crate::warehouse::Schema::sweep).
     pub(super) async fn sweep(&self, table: &str, pass: &Pass, most: f64) -> Result<Swept, Trouble> {
         let mut turn = self.turn().await?;
-        let token = turn.state.token.clone();
         let tx = turn.client.transaction().await?;
-        self.own(&tx, &token).await?;
-        self.know(&tx, &mut turn.state, &[table]).await?;
+        self.begin(&tx, &mut turn.state, "", &[table]).await?;
         let swept = match turn.state.tables.get(table) {
             Some(known) if known.table.layout == Layout::Object => {
                 sweep(&tx, &format!("{}.{}", quote(&self.name), quote(table)), pass, most).await?

@@ -25,6 +25,10 @@ use crate::warehouse::{
     table::{Batch, Layout},
 };
 
+/// What keeps a refusal from ending the transaction.
+const SAVE: &str = "SAVEPOINT rows";
+const RELEASE: &str = "RELEASE rows";
+
 /// Merges `batch` into its table, counts what happened, and hands back the rows that Postgres refused. `staged` names the
 /// temporary tables that this transaction has used.
 pub async fn merge(
@@ -201,14 +205,15 @@ impl<'a> Merge<'a, '_> {
 
     /// Writes all of them, or none and says why.
     async fn attempt(&mut self, items: &[Item<'_>], is_staged: bool) -> Result<Option<Trouble>, Trouble> {
-        self.tx.batch_execute("SAVEPOINT rows").await?;
         let told = match is_staged {
-            false => self.sheet.copy(self.tx, &self.known.texts.insert, items, false).await,
+            false => {
+                let statements = (SAVE, self.known.texts.insert.as_str(), RELEASE);
+                self.sheet.copy(self.tx, statements, items, false).await
+            }
             true => self.update(items).await,
         };
         match told {
             Ok(told) => {
-                self.tx.batch_execute("RELEASE rows").await?;
                 self.told.unfit += told.unfit;
                 Ok(None)
             }
@@ -223,17 +228,16 @@ impl<'a> Merge<'a, '_> {
     /// Brings rows into the temporary table, and from there into those that they change.
     async fn update(&mut self, items: &[Item<'_>]) -> Result<Told, Trouble> {
         let texts = &self.known.texts;
-        self.tx.batch_execute(&texts.stage).await?;
-        if !self.staged.insert(texts.stage.clone()) {
-            self.tx.batch_execute(&texts.empty).await?;
-        }
-        let told = self.sheet.copy(self.tx, &texts.fill, items, true).await?;
+        let empty = if self.staged.insert(texts.stage.clone()) { "" } else { texts.empty.as_str() };
+        let before = format!("{SAVE}; {}; {empty}", texts.stage);
+        let told = self.sheet.copy(self.tx, (&before, &texts.fill, ""), items, true).await?;
         for (write, text) in [(Write::Whole, &texts.whole), (Write::Part, &texts.part)] {
             if items.iter().any(|item| item.write == write) {
                 let statement = self.tx.prepare_cached(text).await?;
                 self.tx.execute(&statement, &[]).await?;
             }
         }
+        self.tx.batch_execute(RELEASE).await?;
         Ok(told)
     }
 

@@ -43,7 +43,7 @@ impl Writer {
     ) -> Result<Vec<Vec<Cell>>, Trouble> {
         let mut turn = self.turn().await?;
         let tx = turn.client.transaction().await?;
-        self.know(&tx, &mut turn.state, &[name]).await?;
+        self.begin(&tx, &mut turn.state, "", &[name]).await?;
         let Some(known) = turn.state.tables.get(name) else {
             drop(tx);
             turn.end();

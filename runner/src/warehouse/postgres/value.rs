@@ -319,7 +319,7 @@ fn real_text(column: &str) -> String {
     let (plain, written) = (format!("{column}::text"), format!("{column}::text::numeric::text"));
     format!(
         "CASE WHEN {plain} ~ 'e([+]15|-05)$' THEN {} \
-         WHEN {plain} ~ 'e' THEN regexp_replace({plain}, 'e([+]|(-))0*', 'e\\2') ELSE {} END",
+         WHEN {plain} ~ 'e' THEN regexp_replace({plain}, 'e([+-])0*', 'e\\1') ELSE {} END",
         point(&written),
         point(&plain)
     )

@@ -17,14 +17,23 @@ use crate::warehouse::{
 const READING: &str = "SET search_path = pg_catalog, public; SET enable_hashjoin = on; SET enable_mergejoin = on; SET jit = on; \
     SET default_transaction_read_only = on; SET statement_timeout = '10min'; SET extra_float_digits = 1; BEGIN READ ONLY";
 
-/// See [`super::query`].
-pub fn query(settings: &PostgresSettings, sql: &str, format: Format, out: &mut impl Write) -> Result<u64> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::unexpected(format!("no runtime: {error}")))?;
+/// See [`super::query`]. It has a thread of its own, because the caller may be inside a runtime.
+pub fn query(
+    settings: &PostgresSettings,
+    sql: &str,
+    format: Format,
+    out: &mut (impl Write + Send),
+) -> Result<u64> {
     let link = Link::new(settings)?;
-    runtime.block_on(ask(&link, sql, format, out)).map_err(|trouble| match trouble {
+    let asked = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Error::unexpected(format!("no runtime: {error}")))?;
+            runtime.block_on(ask(&link, sql, format, out))
+        });
+        asking.join().unwrap_or_else(|_| Err(Error::unexpected("the question was not answered").into()))
+    });
+    asked.map_err(|trouble| match trouble {
         Trouble::Postgres(error) if error.as_db_error().is_some() => explain(error, &link),
         other => other.explain(&link.target),
     })

@@ -123,7 +123,7 @@ impl Flattener {
 
     /// The members of the object that `scan` stands at. `all` is false where only documented columns are wanted.
     fn object(&mut self, spec: &TableSpec, scan: &mut Scan<'_>, node: usize, all: bool, sink: &mut Sink) {
-        scan.next();
+        scan.peek();
         scan.enter();
         let mut before = None;
         while let Some(quoted) = scan.member() {
@@ -165,7 +165,7 @@ impl Flattener {
             let path = node.path.clone();
             return self.extra(scan, path, sink);
         }
-        if scan.next() == Some(Next::Object) && (node.level < MAX_LEVEL || node.leads) {
+        if scan.peek() == Some(Next::Object) && (node.level < MAX_LEVEL || node.leads) {
             return self.object(spec, scan, member, true, sink);
         }
         let Some(json) = scan.value() else { return };
@@ -204,7 +204,7 @@ impl Flattener {
         for at in 0..self.shape.nodes[member].targets.len() {
             self.declared(self.shape.nodes[member].targets[at], json, sink);
         }
-        if self.shape.nodes[member].leads && Scan::new(json).next() == Some(Next::Object) {
+        if self.shape.nodes[member].leads && Scan::new(json).peek() == Some(Next::Object) {
             // Where the whole goes into a column of its own, its members need none.
             let all = self.shape.nodes[member].targets.is_empty();
             self.object(spec, &mut Scan::new(json), member, all, sink);

@@ -16,7 +16,7 @@ use super::{
 
 /// The cell that a value is by itself. An array or object is JSON.
 pub fn cell(json: &str, replaced: &mut u64) -> Cell {
-    match Scan::new(json).next() {
+    match Scan::new(json).peek() {
         Some(Next::String) => text(unescape(inside(json), replaced)),
         Some(Next::Number) => number(json),
         Some(Next::Bool) => Cell::Bool(json.starts_with('t')),
@@ -28,7 +28,7 @@ pub fn cell(json: &str, replaced: &mut u64) -> Cell {
 /// The cell that a value is in a column of this type; where it is not of that type, the cell that it is by itself,
 /// for which the column widens. Nothing is lost but the empty string where a column is not text.
 pub fn declared(kind: Type, json: &str, replaced: &mut u64) -> Cell {
-    match (kind, Scan::new(json).next()) {
+    match (kind, Scan::new(json).peek()) {
         (_, None | Some(Next::Null)) => Cell::Null,
         (Type::Json, _) => Cell::Json(clean(json, replaced).into_owned()),
         // As it stands, before it is taken for a time or a number.
@@ -120,7 +120,7 @@ pub fn number(text: &str) -> Cell {
 
 /// A number in a string, if it is written as JSON would write it: `007` and `1e` are text.
 fn canonical(text: &str) -> Option<Cell> {
-    let valid = matches!(Scan::new(text).next(), Some(Next::Number))
+    let valid = matches!(Scan::new(text).peek(), Some(Next::Number))
         && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok_and(|raw| raw.get() == text);
     valid.then(|| number(text))
 }
