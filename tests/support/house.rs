@@ -5,7 +5,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags, types::Value as Sql};
@@ -160,7 +160,15 @@ impl House {
     /// Every delivery, item and call has one fate, right now.
     #[track_caller]
     pub fn balances(&self) {
-        let done = self.run(&["books"]);
+        // A service that has just begun to receive may not answer commands yet.
+        let end = Instant::now() + Duration::from_secs(10);
+        let done = loop {
+            let done = self.run(&["books"]);
+            if !done.err.contains("is in use by another headwater process") || Instant::now() > end {
+                break done;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
         assert_eq!(done.code, Some(0), "{done:?}");
     }
 
