@@ -103,7 +103,6 @@ fn a_sync_whose_disk_is_full_says_so_and_goes_on_later() {
 
 /// A Postgres that crashes, is away while there is traffic and the program is killed, and comes back.
 #[test]
-#[ignore = "once a Postgres can be the warehouse"]
 fn a_postgres_that_is_away_holds_up_nobody_and_loses_nothing() {
     let test = "away::a_postgres_that_is_away_holds_up_nobody_and_loses_nothing";
     crate::seeds(test, 1_150, 1, |seed| {

@@ -257,7 +257,6 @@ fn what_was_acknowledged_arrives_exactly_once() {
 }
 
 #[test]
-#[ignore = "once a Postgres can be the warehouse"]
 fn what_was_acknowledged_arrives_exactly_once_in_postgres() {
     let test = "ingest::what_was_acknowledged_arrives_exactly_once_in_postgres";
     crate::seeds(test, 950, 1, |seed| killed(test, Kind::Postgres, seed, kills(16), false));

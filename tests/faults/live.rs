@@ -57,7 +57,6 @@ fn a_service_at_work() {
 }
 
 #[test]
-#[ignore = "once a Postgres can be the warehouse"]
 fn a_service_at_work_on_postgres() {
     let plan = Plan { trouble: true, changes: (6, 60), warehouse: Kind::Postgres, ..WHOLE };
     killed("live::a_service_at_work_on_postgres", plan, 1_550, kills(12));

@@ -77,14 +77,12 @@ fn salesforce_keeps_its_tokens() {
 }
 
 #[test]
-#[ignore = "once a Postgres can be the warehouse"]
 fn a_shop_in_postgres() {
     let plan = Plan { warehouse: Kind::Postgres, trouble: true, changes: (6, 60), ..WHOLE };
     plan.run("syncs::a_shop_in_postgres", 350, 1, kills(14));
 }
 
 #[test]
-#[ignore = "once a Postgres can be the warehouse"]
 fn tables_that_grow_all_the_way_in_postgres() {
     let plan = Plan { warehouse: Kind::Postgres, grows: true, ..WHOLE };
     plan.run("syncs::tables_that_grow_all_the_way_in_postgres", 450, 1, kills(12));
