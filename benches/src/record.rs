@@ -311,7 +311,7 @@ pub fn order(number: u64) -> String {
         paid: random.random(),
         livemode: true,
         attempt_count: random.random_range(1..4),
-        description: words(random, 42).into(),
+        description: words(random, 84).into(),
         note: some(random, |random| words(random, 16).into()),
         url: format!("https://shop.example.com/orders/{}/{}", number, hex(random, 16)).into(),
         customer: Customer {

@@ -66,9 +66,10 @@ fn letters(house: &House, name: &str) -> Vec<Value> {
 fn settled(house: &House, name: &str) -> BTreeMap<String, u64> {
     until(&format!("{name} is done"), || {
         let one = shown(house, name);
-        one["lag"]["calls"] == 0 && one["retries"] == 0
+        let books: Value =
+            serde_json::from_str(&house.run(&["books", "--json"]).success().out).expect("JSON");
+        books["settled"] == true && one["lag"]["calls"] == 0 && one["retries"] == 0
     });
-    house.run(&["books"]).success();
     balance(house, name)
 }
 
@@ -469,7 +470,11 @@ fn two_headwaters_in_a_row_have_the_same_tables() {
     let (one, two) = (one.tables("site"), two.tables("site"));
     assert!(one.len() > 8, "{:?}", one.keys());
     for (table, rows) in &one {
-        assert_eq!(Some(rows), two.get(table), "{table}");
+        // A call that says nothing of times is sent on as a nanosecond older than it is: else it would be corrected once more.
+        let passed_on: Option<Vec<String>> =
+            two.get(table).map(|rows| rows.iter().map(|row| row.replace("001Z\")", "Z\")")).collect());
+        let rows: Vec<String> = rows.iter().map(|row| row.replace("001Z\")", "Z\")")).collect();
+        assert_eq!(Some(rows), passed_on, "{table}");
     }
     assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
 }

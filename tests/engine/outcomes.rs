@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater::sync::Shared;
 use headwater_core::object::{Collection, Deletes, Endpoint, From, Reread};
 use serde_json::{Value, json};
 
@@ -101,7 +102,7 @@ async fn nothing_read_is_a_failure() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spent_allotment_pauses_and_goes_on() {
-    let world = five().await;
+    let mut world = five().await;
     spent(&world.vendor, "c");
     let report = world.sync().await;
     assert_eq!(report.ending.name(), "paused", "{report:#?}");
@@ -109,6 +110,11 @@ async fn a_spent_allotment_pauses_and_goes_on() {
     assert!((3500..3700).contains(&until), "{until}");
     assert_eq!(world.query("SELECT outcome FROM _headwater_runs"), ["paused"]);
     world.vendor.behave();
+    world.vendor.asked("c");
+    // All sources of the account wait until then, in this process at least.
+    assert_eq!(world.sync().await.ending.name(), "paused");
+    assert!(world.vendor.asked("c").is_empty(), "nothing is sent before that");
+    world.tools.shared = Shared::default();
     world.success().await;
     for name in FIVE {
         assert_eq!(world.ids(name), names(5));

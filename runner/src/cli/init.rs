@@ -72,10 +72,14 @@ mod tests {
             .replace("\n# ", "\n")
             .replace("Your own", "#")
             .replace("An app's", "#")
-            .replace("A destination of", "#");
+            .replace("A destination of", "#")
+            .replace("type = \"sqlite\"", "");
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let all =
-            Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &|_| Some(secret.into())).unwrap();
+        let environment = |name: &str| match name {
+            "HEADWATER_POSTGRES" => Some("postgres://user:password@host/database".into()),
+            _ => Some(secret.into()),
+        };
+        let all = Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &environment).unwrap();
         assert_eq!((all.source.len(), all.destination.len()), (2, 1));
     }
 }

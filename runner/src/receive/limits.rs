@@ -115,12 +115,13 @@ impl Limits {
 
     /// Whether there is room now for a body that promises so many bytes. Nothing is taken: promises cost their sender nothing.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.large.available_permits() >= bytes.saturating_sub(SMALL).div_ceil(PIECE)
+        bytes <= SMALL || self.large.available_permits() >= bytes.div_ceil(PIECE)
     }
 
-    /// The account of one body.
-    pub(super) fn body(&self) -> Held<'_> {
-        Held { limits: self, bytes: 0, small: 0, large: 0 }
+    /// The account of one body. One that is declared to be large takes nothing of the part for small ones.
+    pub(super) fn body(&self, declared: Option<usize>) -> Held<'_> {
+        let own = if declared.is_some_and(|bytes| bytes > SMALL) { 0 } else { SMALL / PIECE };
+        Held { limits: self, own, bytes: 0, small: 0, large: 0 }
     }
 
     /// Bytes of bodies in memory now, about.
@@ -133,6 +134,8 @@ impl Limits {
 /// What one body takes of the [`Limits`], until this is dropped.
 pub(super) struct Held<'l> {
     limits: &'l Limits,
+    /// How many pieces it may have of the part for small ones.
+    own: usize,
     bytes: usize,
     /// Pieces of either part.
     small: usize,
@@ -142,7 +145,7 @@ pub(super) struct Held<'l> {
 impl Held<'_> {
     /// So many bytes more. False if there is no room: then nothing was taken.
     pub fn grow(&mut self, bytes: usize) -> bool {
-        let (limits, own) = (self.limits, SMALL / PIECE);
+        let (limits, own) = (self.limits, self.own);
         let pieces = (self.bytes + bytes).div_ceil(PIECE);
         let (small, large) = (pieces.min(own) - self.small, pieces.saturating_sub(own) - self.large);
         let take = |part: &Semaphore, pieces: usize| match pieces {
@@ -296,7 +299,7 @@ mod tests {
     fn large_bodies_leave_room_for_small_ones() {
         let bytes = 4 << 20;
         let limits = Limits::new(10, bytes);
-        let mut large: Vec<_> = (0..100).map(|_| limits.body()).collect();
+        let mut large: Vec<_> = (0..100).map(|_| limits.body(None)).collect();
         let mut refused = 0;
         for _ in 0..100 {
             for body in &mut large[..8] {
@@ -304,12 +307,18 @@ mod tests {
             }
         }
         assert!(refused > 0 && limits.held() <= bytes, "{refused}");
-        let mut small = limits.body();
+        let mut small = limits.body(None);
         assert!(small.grow(30 << 10), "there is room for a usual call");
         assert!(!large[0].grow(PIECE), "and none for more of a large one");
         drop((small, large));
         assert_eq!(limits.held(), 0);
-        let mut one = limits.body();
+        let mut declared = limits.body(Some(1 << 20));
+        assert!(
+            declared.grow(1) && declared.small == 0 && declared.large == 1,
+            "a large one takes nothing of theirs"
+        );
+        drop(declared);
+        let mut one = limits.body(None);
         assert!(one.grow(1 << 20) && !one.grow(2 << 20) && one.grow(10));
     }
 

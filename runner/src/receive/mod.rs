@@ -262,7 +262,7 @@ async fn read_body<'l>(
 ) -> Result<(Bytes, Held<'l>), BodyError> {
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let (mut packed, mut held) = (Vec::new(), limits.body());
+    let (mut packed, mut held) = (Vec::new(), limits.body(declared));
     // What is too much is passed over, so that its sender sees the answer.
     let mut refused = declared.filter(|length| *length > limit).map(|_| BodyError::TooLarge(limit));
     let mut passed_over = 0;
@@ -290,7 +290,7 @@ async fn read_body<'l>(
                 packed.extend_from_slice(&chunk);
                 continue;
             }
-            (packed, held) = (Vec::new(), limits.body());
+            (packed, held) = (Vec::new(), limits.body(declared));
         }
         passed_over += chunk.len();
         if passed_over > LINGER {
@@ -324,7 +324,7 @@ fn make_room(into: &mut Vec<u8>, length: usize, declared: Option<usize>, held: &
 }
 
 fn unpack<'l>(packed: &[u8], limit: usize, limits: &'l Limits) -> Result<(Bytes, Held<'l>), BodyError> {
-    let (mut out, mut held) = (Vec::new(), limits.body());
+    let (mut out, mut held) = (Vec::new(), limits.body(None));
     let mut reader = MultiGzDecoder::new(packed).take(limit as u64 + 1);
     let mut piece = [0; 16 << 10];
     loop {

@@ -132,18 +132,25 @@ impl Observer for Teller {
     }
 }
 
-/// Answers until the service stops.
-pub async fn listen(service: Arc<Service>) {
+/// Listens from now on, and answers until the service stops.
+pub fn listen(service: Arc<Service>) -> impl Future<Output = ()> + Send {
     let path = socket(&service.config.data_dir);
     // Left behind by a process that was killed: the lock says that it is gone.
     let _ = std::fs::remove_file(&path);
-    let listener = match bind(&path) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, path = %path.display(), "other commands cannot reach this process");
-            return;
+    let listener = bind(&path);
+    async move {
+        match listener {
+            Ok(listener) => answer(service, listener).await,
+            Err(error) => {
+                tracing::error!(%error, path = %path.display(), "other commands cannot reach this process");
+                return;
+            }
         }
-    };
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+async fn answer(service: Arc<Service>, listener: UnixListener) {
     let mut stop = service.stopping();
     loop {
         tokio::select! {
@@ -159,7 +166,6 @@ pub async fn listen(service: Arc<Service>) {
             }
         }
     }
-    let _ = std::fs::remove_file(&path);
 }
 
 fn bind(path: &Path) -> std::io::Result<UnixListener> {
