@@ -13,11 +13,14 @@ mod demo;
 mod init;
 pub mod new;
 mod normalize;
+mod quarantine;
 mod query;
 mod read;
+mod replay;
 mod run;
 mod source;
 mod table;
+mod trace;
 mod validate;
 
 /// Headwater brings your cloud apps home: it pulls their objects, receives their events, and loads both into a warehouse.
@@ -56,8 +59,14 @@ enum Command {
     Read(read::Args),
     /// Map one webhook delivery (standard input) to Spec calls, as JSON lines.
     Normalize(normalize::Args),
+    /// Show deliveries that were refused because nothing proved them.
+    Quarantine(quarantine::Args),
     /// Ask the embedded warehouse.
     Query(query::Args),
+    /// Run stored deliveries through today's mapping, and replace what they had made.
+    Replay(replay::Args),
+    /// Show where a row comes from, or what became of a message.
+    Trace(trace::Args),
     /// Show what became of everything received, and whether the books balance.
     Books(books::Args),
     /// Show how the latest runs went.
@@ -134,6 +143,9 @@ pub fn main() -> ExitCode {
             Command::Sources(args) => source::sources(&globals, args).await,
             Command::Read(args) => read::run(&globals, args).await,
             Command::Normalize(args) => normalize::run(args),
+            Command::Quarantine(args) => quarantine::run(&globals, args).await,
+            Command::Replay(args) => replay::run(&globals, args).await,
+            Command::Trace(args) => trace::run(&globals, args).await,
             Command::Query(args) => query::run(&globals, args),
             Command::Books(args) => books::run(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,

@@ -20,6 +20,7 @@ pub(crate) mod frame;
 pub mod loader;
 mod normalise;
 pub mod normaliser;
+pub mod replay;
 mod validate;
 
 pub use filter::Filter;

@@ -8,10 +8,10 @@ use std::{
 };
 
 use headwater_core::error::{Error, Result};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::{
-    Sources,
+    Source, Sources,
     books::{
         Books, CALL, CHANGE, DAMAGED, DELIVERY, ELIGIBLE, Entry, ITEM, RejectedItem, SCHEMA, SeenKey,
         seen_key,
@@ -31,6 +31,8 @@ pub struct Normaliser {
     books: Books,
     sources: RwLock<Arc<Sources>>,
     limits: Limits,
+    /// Who looks up what has been seen and enters what it makes of that: one at a time.
+    turn: Mutex<()>,
     /// The last frame of the calls log that counts: what loaders may read up to.
     eligible: watch::Sender<u64>,
 }
@@ -48,7 +50,7 @@ impl Normaliser {
         }
         inbox.pin("normaliser", books.position("inbox").await?.max(1));
         let (eligible, _) = watch::channel(end);
-        Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, eligible })
+        Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, turn: Mutex::new(()), eligible })
     }
 
     /// Maps deliveries by these sources from now on.
@@ -97,23 +99,50 @@ impl Normaliser {
         if batch.expired > 0 {
             entry.count("", DELIVERY, "expired", batch.expired);
         }
+        let turn = self.turn.lock().await;
         let calls = self.map(batch.frames, &mut entry).await?;
+        let inbox = entry.inbox;
+        self.enter(&turn, calls, entry).await?;
+        self.inbox.pin("normaliser", inbox);
+        self.inbox.release(inbox - 1).await?;
+        Ok(())
+    }
+
+    /// Waits for the turn to look up what has been seen, and to enter what is made of that.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Appends frames to the calls log and enters in the books what they are: after a crash both have happened or neither.
+    pub(super) async fn enter(
+        &self,
+        _turn: &MutexGuard<'_, ()>,
+        frames: Vec<bytes::Bytes>,
+        mut entry: Entry,
+    ) -> Result<()> {
         // What an attempt before this one appended, and could not enter in the books, is made again.
         let end = self.books.position("calls").await?;
         if self.calls.committed() > end {
             self.calls.truncate_after(end).await?;
         }
-        let frames = calls.len();
-        entry.calls = match frames {
+        entry.calls = match frames.len() {
             0 => end,
-            _ => self.calls.append_many(calls).await?,
+            _ => self.calls.append_many(frames).await?,
         };
-        let (inbox, calls) = (entry.inbox, entry.calls);
+        let calls = entry.calls;
         self.books.commit(entry).await?;
-        self.inbox.pin("normaliser", inbox);
-        self.inbox.release(inbox - 1).await?;
         self.eligible.send_replace(calls);
         Ok(())
+    }
+
+    /// The source of that name, as deliveries are mapped by it now.
+    pub fn source(&self, name: &str) -> Option<Arc<Source>> {
+        self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(name).cloned()
+    }
+
+    /// The limits that calls are held to.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The frames of the calls log that these deliveries make; everything else is counted.
@@ -140,6 +169,7 @@ impl Normaliser {
                     collection: None,
                     op: None,
                     version: None,
+                    replay: None,
                 };
                 match fate {
                     Fate::Eligible(call) => {
@@ -155,7 +185,7 @@ impl Normaliser {
                         address.version = change.version.map(|version| version.0);
                         made.push((address, change.record.bytes().to_vec(), None));
                     }
-                    Fate::Filtered(rule) => {
+                    Fate::Filtered { rule, .. } => {
                         entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1)
                     }
                     Fate::Rejected { reason, payload } => {
@@ -200,7 +230,7 @@ impl Normaliser {
 }
 
 /// A reason as it is counted: what stands in it of one delivery is left out, so that counts stay few.
-fn label(reason: &str) -> String {
+pub(super) fn label(reason: &str) -> String {
     let cut = reason.find(['"', '`', '{']).unwrap_or(reason.len());
     let text: String = reason[..cut].chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
     text.trim().trim_end_matches(':').to_owned()

@@ -28,7 +28,7 @@ pub struct Stored {
     pub name: String,
     /// What it holds; none as long as nobody knows.
     pub kind: Option<Type>,
-    path: String,
+    pub path: String,
     /// Whether Headwater fills it itself.
     pub system: bool,
 }
