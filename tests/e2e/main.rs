@@ -10,6 +10,7 @@ mod full_disk;
 mod handover;
 mod received;
 mod refused;
+mod replay;
 mod service;
 mod vendors;
 

@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::{End, Globals, say, source::done};
 use crate::service::control::{Ask, Say};
 
+/// A line of progress for so many deliveries.
+const STEP: u64 = 100_000;
+
 /// Show where a row comes from, or what became of a message.
 ///
 /// `headwater trace SCHEMA.TABLE KEY…` shows a row, the load that brought it, and the run or the delivery behind that. `headwater trace
@@ -38,16 +41,19 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
         }
     };
     let is_row = matches!(ask, Ask::TraceRow { .. });
-    let mut next = 0;
+    let mut next = None;
     let found = done(globals, ask, &mut |said| {
-        if let Say::Searching { delivery, last } = said
-            && delivery >= next
-        {
-            next = delivery + 100_000;
+        let Say::Searching { delivery, last } = said else { return };
+        // A short search is over before anybody wonders.
+        if delivery >= *next.get_or_insert(delivery + STEP) {
+            next = Some(delivery + STEP);
             eprintln!("searching the inbox: at delivery {delivery} of {last}");
         }
     })
     .await?;
+    if !is_row && ["deliveries", "consumers"].iter().all(|name| list(&found, name).is_empty()) {
+        return Err(unknown(&args.what, &found["searched"]));
+    }
     if args.json {
         say(&found.to_string())?;
     } else {
@@ -56,11 +62,14 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
             false => show_message(&found)?,
         }
     }
-    let unknown = !is_row && ["deliveries", "consumers"].iter().all(|name| list(&found, name).is_empty());
-    match unknown {
-        false => Ok(End::Done),
-        true => Err(Error::config(format!("no delivery and no row has the message id {:?}", args.what))),
-    }
+    Ok(End::Done)
+}
+
+fn unknown(id: &str, searched: &Value) -> Error {
+    Error::config(format!(
+        "no delivery and no row has the message id {id:?}: deliveries {} to {} were searched, and the inbox keeps them from {} on",
+        searched["from"], searched["to"], searched["kept_from"]
+    ))
 }
 
 fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {

@@ -148,7 +148,7 @@ impl Normaliser {
     /// The frames of the calls log that these deliveries make; everything else is counted.
     async fn map(&self, frames: Vec<Frame>, entry: &mut Entry) -> Result<Vec<bytes::Bytes>> {
         let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        let mut made: Vec<(Address, Vec<u8>, Option<(SeenKey, u64)>)> = Vec::new();
+        let mut made: Vec<Made> = Vec::new();
         for frame in frames {
             let Ok(stored) = StoredDelivery::decode(&frame.body) else {
                 entry.count("", DELIVERY, DAMAGED, 1);
@@ -176,14 +176,14 @@ impl Normaliser {
                         let mut json = Vec::with_capacity(512);
                         call.write(&mut json);
                         let key = seen_key(&source.name, &call.message_id);
-                        made.push((address, json, Some((key, frame.seq))));
+                        made.push(Made { address, json, key: Some((key, frame.seq)) });
                     }
                     Fate::Change(change) => {
                         address.schema.clone_from(&source.name);
                         address.collection = Some(change.collection.to_owned());
                         address.op = Some(change.op);
                         address.version = change.version.map(|version| version.0);
-                        made.push((address, change.record.bytes().to_vec(), None));
+                        made.push(Made { address, json: change.record.bytes().to_vec(), key: None });
                     }
                     Fate::Filtered { rule, .. } => {
                         entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1)
@@ -202,12 +202,12 @@ impl Normaliser {
                 }
             }
         }
-        let keys: Vec<SeenKey> = made.iter().filter_map(|(_, _, key)| Some(key.as_ref()?.0)).collect();
+        let keys: Vec<SeenKey> = made.iter().filter_map(|made| Some(made.key.as_ref()?.0)).collect();
         let mut known = self.books.seen(keys).await?.into_iter();
         let mut here = HashSet::new();
         let mut calls = Vec::with_capacity(made.len());
         let mut schemas: BTreeMap<String, u64> = BTreeMap::new();
-        for (address, json, key) in made {
+        for Made { address, json, key } in made {
             match key {
                 Some(key) => {
                     if known.next().unwrap_or(false) || !here.insert(key.0) {
@@ -227,6 +227,14 @@ impl Normaliser {
         }
         Ok(calls)
     }
+}
+
+/// A frame that is on its way, unless it has been seen.
+struct Made {
+    address: Address,
+    json: Vec<u8>,
+    /// Of a call: what it is remembered by, and its delivery.
+    key: Option<(SeenKey, u64)>,
 }
 
 /// A reason as it is counted: what stands in it of one delivery is left out, so that counts stay few.
