@@ -2,10 +2,12 @@
 //!
 //! The types are the hand-written side's: it borrows what it can. [`order`] makes one, the same for the same number.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error, time::SystemTime};
 
+use bytes::BytesMut;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde::{Deserialize, Serialize};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 /// Text, borrowed from the page where no escape stands in it.
 type Text<'a> = Cow<'a, str>;
@@ -177,6 +179,25 @@ fn text<'a>(text: &'a Text<'_>) -> Scalar<'a> {
 
 fn time<'a>(text: &'a Text<'_>) -> Scalar<'a> {
     Time(Some(text))
+}
+
+impl ToSql for Scalar<'_> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Scalar::Text(text) => text.to_sql(kind, out),
+            Time(None) => Ok(IsNull::Yes),
+            Time(Some(text)) => SystemTime::from(text.parse::<jiff::Timestamp>()?).to_sql(kind, out),
+            Int(number) => number.to_sql(kind, out),
+            Real(number) => number.to_sql(kind, out),
+            Bool(value) => value.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
 }
 
 impl Order<'_> {

@@ -8,9 +8,7 @@ mod describe;
 mod fault;
 mod query;
 
-use headwater_core::prelude::*;
-
-use fault::spent;
+use headwater_core::{http::Usage, prelude::*};
 
 /// The registry's line.
 pub const CONNECTOR: Connector = Connector::new(
@@ -52,10 +50,6 @@ pub struct Salesforce {
     /// the REST API cost no more calls than making, watching and fetching a job, and their rows arrive at once.
     #[serde(default = "bulk_from")]
     bulk_from: u64,
-    /// The share of the account's API calls of any 24 hours, those of all other programs included, beyond which
-    /// Headwater pauses (and looks again each hour), so that it never takes the last calls from others.
-    #[serde(default = "daily_limit_share")]
-    daily_limit_share: f64,
 }
 
 /// How Headwater signs in.
@@ -97,27 +91,21 @@ fn bulk_from() -> u64 {
     20_000
 }
 
-fn daily_limit_share() -> f64 {
-    0.9
-}
-
 #[async_trait]
 impl ObjectSource for Salesforce {
     fn api(&self, account: &Account) -> Result<Api> {
-        if !(self.daily_limit_share > 0.0 && self.daily_limit_share <= 1.0) {
-            return Err(Error::config("daily_limit_share has to be above 0 and at most 1"));
-        }
         let instance = account.extra.get("instance_url").and_then(Value::as_str);
         let url = instance.unwrap_or(&self.login_url).trim_end_matches('/');
         let jobs = Limit { name: "jobs", of: Of::Jobs, amount: 10_000, per: Per::Rolling(DAY) };
         // Salesforce allows 25 calls at once that take longer than 20 seconds.
         let api = Api::new(url, Auth::OAuth(self.oauth())).limit(Limit::concurrent(25)).limit(jobs);
-        Ok(api.judge(fault::judge))
+        // The calls of any 24 hours, those of all other programs included: what the reserve leaves is theirs.
+        Ok(api.limit(Limit::told()).usage(usage).judge(fault::judge))
     }
 
     /// The token tells the organisation and where its API is; asking who it belongs to proves that it is good.
     async fn check(&self, client: &Client) -> Result<Account> {
-        let user = match self.ask(client, Request::get("/services/oauth2/userinfo")).await {
+        let user = match client.send(Request::get("/services/oauth2/userinfo")).await {
             Ok(answer) => Some(Record::parse(&answer.body)?),
             // A token of the scope `api` alone is good (it is a new one, if need be), but may not ask this.
             Err(error) if error.status() == Some(403) && !error.kind().is_temporary() => None,
@@ -182,26 +170,13 @@ impl Salesforce {
             carry: Carry::Bearer,
         }
     }
-
-    /// Sends a request, and stops before the account's daily calls run short.
-    async fn ask(&self, client: &Client, request: Request) -> Result<Answer> {
-        let answer = client.send(request).await?;
-        match answer.header("sforce-limit-info").and_then(usage) {
-            Some((used, allowed)) if used > allowed * self.daily_limit_share => Err(spent(format!(
-                "{used} of the account's {allowed} API calls in 24 hours are spent, more than daily_limit_share \
-                 ({}) leaves to Headwater; it looks again in an hour",
-                self.daily_limit_share
-            ))),
-            _ => Ok(answer),
-        }
-    }
 }
 
 /// The calls that are spent, and how many there are: `api-usage=18/5000; per-app-api-usage=17/250(appName=x)`.
-fn usage(header: &str) -> Option<(f64, f64)> {
-    let (used, allowed) =
-        header.split([';', ',']).find_map(|part| part.trim().strip_prefix("api-usage="))?.split_once('/')?;
-    Some((used.trim().parse().ok()?, allowed.trim().parse().ok()?))
+fn usage(answer: &Answer) -> Option<Usage> {
+    let mut parts = answer.header("sforce-limit-info")?.split([';', ',']);
+    let (spent, amount) = parts.find_map(|part| part.trim().strip_prefix("api-usage="))?.split_once('/')?;
+    Some(Usage { limit: "", spent: spent.trim().parse().ok()?, amount: amount.trim().parse().ok()? })
 }
 
 #[cfg(test)]

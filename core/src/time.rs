@@ -47,7 +47,10 @@ fn parse_number(text: &str) -> Option<Timestamp> {
     let whole: i64 = whole.parse().ok()?;
     match whole.unsigned_abs() {
         0..100_000_000_000 => {
-            let nanos: i32 = format!("{:0<9.9}", fraction).parse().ok()?;
+            let nanos: i32 = match fraction {
+                "" => 0,
+                fraction => format!("{fraction:0<9.9}").parse().ok()?,
+            };
             Timestamp::new(whole, if text.starts_with('-') { -nanos } else { nanos }).ok()
         }
         100_000_000_000..100_000_000_000_000 => Timestamp::from_millisecond(whole).ok(),

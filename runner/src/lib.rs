@@ -1,10 +1,11 @@
 //! The program behind the command line: everything that runs.
 //!
 //! Read [`service`] first: it puts the parts together. An object's way leads through [`sync`], an event's through [`receive`],
-//! [`inbox`] and [`pipeline`]; both end in [`warehouse`].
+//! [`inbox`] and [`pipeline`]; both end in [`warehouse`], calls also in [`destinations`].
 
 pub mod cli;
 pub mod config;
+pub mod destinations;
 pub mod inbox;
 pub mod pipeline;
 pub mod receive;

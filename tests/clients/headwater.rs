@@ -23,15 +23,15 @@ pub struct Headwater {
 }
 
 impl Headwater {
-    /// Starts it, with a source of that name that takes Spec calls.
-    pub fn start(source: &str) -> Self {
+    /// Starts it, with a source of that name that takes Spec calls; `more` stands behind it in the configuration.
+    pub fn start(source: &str, more: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("clients-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
             .expect("a folder");
         let config = format!(
             "data_dir = {data:?}\n[receive]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"\n\
-             [[source]]\nname = {source:?}\nconnector = \"segment\"\nwrite_key = {key:?}\n",
+             [[source]]\nname = {source:?}\nconnector = \"segment\"\nwrite_key = {key:?}\n{more}",
             data = folder.path().join("data"),
             key = write_key(source),
         );

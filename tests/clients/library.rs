@@ -43,8 +43,8 @@ impl Library {
         self.runtime == Runtime::Browser
     }
 
-    /// Lets it send `calls` calls; `file` then says what it sent.
-    pub fn run(&self, headwater: &Headwater, file: &Path, calls: usize) {
+    /// Lets it send `calls` calls; `file` then says what it sent. `told` are further variables for its program.
+    pub fn run(&self, headwater: &Headwater, file: &Path, calls: usize, told: &[(&str, &str)]) {
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
         let packages = target().join("clients");
         let kind = match self.runtime {
@@ -79,6 +79,7 @@ impl Library {
             .env("COUNT", calls.to_string())
             .env("PACKAGES", &packages)
             .env("TMPDIR", headwater.folder())
+            .envs(told.iter().copied())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONUTF8", "1")
             // A proxy of the machine is not asked for loopback.

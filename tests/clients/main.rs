@@ -1,5 +1,6 @@
 //! Real clients: five libraries as their users install them, each sending more than a thousand mixed calls to a running `headwater run`.
-//! Every call that a library put on the wire has to be in the warehouse exactly once with its fields unchanged, and nothing else.
+//! Every call that a library put on the wire has to be in the warehouse exactly once with its fields unchanged, and nothing else. And a
+//! real receiver: what a webhook destination is sent is proven by the library of Standard Webhooks.
 
 mod headwater;
 mod json;
@@ -8,6 +9,7 @@ mod sent;
 mod stored;
 
 use std::{
+    net::TcpListener,
     path::Path,
     time::{Duration, Instant},
 };
@@ -46,12 +48,34 @@ fn rudder_sdk_python() {
     delivers(&Library::python("rudder_python", "rudder_sdk.py"));
 }
 
+/// Every call comes once under its own id, and the scheme's own library takes the signature of each, by either of two secrets.
+#[test]
+fn standard_webhooks_node() {
+    const SECRETS: [&str; 2] =
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="];
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let headwater = Headwater::start(
+        "hooks",
+        &format!(
+            "[[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{free}/in\"\nsecret = {SECRETS:?}\nallow_private = true\n"
+        ),
+    );
+    let file = headwater.folder().join("came.jsonl");
+    let library = Library::node("hooks", "standardwebhooks.mjs");
+    let told = [("PORT", free.port().to_string()), ("SECRETS", SECRETS.join(" "))];
+    let told = told.each_ref().map(|(name, value)| (*name, value.as_str()));
+    library.run(&headwater, &file, CALLS, &told);
+    let came = std::fs::read_to_string(&file).expect("the program wrote what came");
+    assert_eq!(came.lines().count(), CALLS);
+    drop(headwater.stop());
+}
+
 /// Runs the library against a Headwater of its own and compares what it sent with what is stored.
 fn delivers(library: &Library) {
     let began = Timestamp::now();
-    let headwater = Headwater::start(library.source);
+    let headwater = Headwater::start(library.source, "");
     let file = headwater.folder().join("sent.jsonl");
-    library.run(&headwater, &file, CALLS);
+    library.run(&headwater, &file, CALLS, &[]);
     let sent = sent::read(&file, library.is_browser());
     assert_eq!(sent.len(), CALLS, "{}: each call once in {}", library.source, file.display());
     let warehouse = headwater.data_dir().join("warehouse").join(format!("{}.db", library.source));

@@ -89,10 +89,18 @@ pub async fn run(subject: &Subject, opened: &Opened, replay: &Replay, root: &str
         full: false,
         touched_only: false,
         accept_deletes: false,
+        reserve: 0.0,
     };
     let (_keep, stop) = tokio::sync::watch::channel(false);
     let warehouse: Arc<dyn Warehouse> = Arc::new(Shared(Arc::clone(&memory)));
-    let tools = Tools { warehouse, vault: None, observer: Arc::new(Silent), stop, bounds: Bounds::default() };
+    let tools = Tools {
+        warehouse,
+        vault: None,
+        observer: Arc::new(Silent),
+        stop,
+        bounds: Bounds::default(),
+        shared: headwater::sync::Shared::default(),
+    };
     let report = sync(&job, &tools).await;
     let mut state = memory.lock();
     let (records, rejects) = (std::mem::take(&mut state.records), std::mem::take(&mut state.rejects));

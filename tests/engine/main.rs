@@ -2,11 +2,13 @@
 //! whatever the connector is.
 
 mod away;
+mod boundary;
 mod cursors;
 mod durable;
 mod families;
 mod feeds;
 mod kills;
+mod outbox;
 mod outcomes;
 mod partitions;
 mod pipeline;

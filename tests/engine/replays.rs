@@ -231,7 +231,7 @@ fn tables(house: &House, without: &[&str]) -> BTreeMap<String, Vec<String>> {
 }
 
 /// What differs from load to load.
-const LOADS: [&str; 4] = ["received_at", "uuid_ts", "_headwater_load", "_headwater_pass"];
+const LOADS: [&str; 5] = ["received_at", "uuid_ts", "_headwater_row", "_headwater_load", "_headwater_pass"];
 
 /// A house in which the old mapping has loaded the traffic.
 async fn old(folder: &Path) -> House {

@@ -38,12 +38,13 @@ async fn open(folder: &Path, vendor: &Vendor, more: &str) -> Arc<Service> {
         [[source]]
         name = "shop"
         connector = "stripe"
-        schedule = "every 1h"
+        {schedule}
         collections = ["coupons"]
         base_url = "{url}"
         settings = {{ api_key = "sk_test_1" }}
         {more}
         "#,
+        schedule = if more.contains("schedule") { "" } else { "schedule = \"every 1h\"" },
         data = folder.join("data"),
         key = folder.join("key"),
         url = vendor.url,
@@ -119,19 +120,21 @@ async fn two_runs_of_one_source_never_overlap() {
         state.delay = Duration::from_millis(if ask.path == "v1/coupons" { 4000 } else { 0 });
         Some(quiet(&ask.path))
     });
-    let service = open(folder.path(), &vendor, "").await;
+    // It is due again while it runs, every second, and a user asks for it besides.
+    let service = open(folder.path(), &vendor, "schedule = \"* * * * * *\"").await;
     let running = start(&service);
     while vendor.asked("v1/coupons").is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // It is due again while it runs, and a user asks for it besides.
-    service.state.set_fired("shop", Timestamp::now() - SignedDuration::from_hours(5)).await.expect("state");
     let job = service.job(service.source("shop").expect("a source")).await.expect("a job");
     let error = service.sync(job, Arc::new(Silent)).await.expect_err("it runs already");
     assert!(error.message().contains("being synced already"), "{error}");
     tokio::time::sleep(Duration::from_millis(2200)).await;
     assert!(vendor.asked("v1/coupons").is_empty(), "a second run began beside the first");
-    exactly(&service, 2).await;
+    // However often it was due meanwhile, it was so once; and now it is again.
+    while runs(&service).await.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(runs(&service).await, ["success", "success"]);
     // Nor from another process.
     let text =
@@ -156,8 +159,23 @@ async fn a_paused_source_is_not_run_again_before_its_time() {
     let running = start(&service);
     exactly(&service, 1).await;
     assert_eq!(runs(&service).await, ["paused"]);
+    let until = service.state.paused().await.expect("state")["shop"];
+    assert!(until > Timestamp::now() + SignedDuration::from_mins(50), "{until}");
+    // A restart does not end the pause, though moments have been missed.
     service.state.set_fired("shop", Timestamp::now() - SignedDuration::from_hours(5)).await.expect("state");
+    end(service, running).await;
+    let service = open(folder.path(), &vendor, "").await;
+    let running = start(&service);
     exactly(&service, 1).await;
+    end(service, running).await;
+    // When the allotment comes back it goes on.
+    vendor.hook(|ask, _| Some(quiet(&ask.path)));
+    let service = open(folder.path(), &vendor, "").await;
+    service.state.set_paused("shop", Some(Timestamp::now())).await.expect("state");
+    let running = start(&service);
+    exactly(&service, 2).await;
+    assert_eq!(runs(&service).await, ["success", "paused"]);
+    assert!(service.state.paused().await.expect("state").is_empty());
     end(service, running).await;
 }
 

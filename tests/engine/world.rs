@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use headwater::{
-    sync::{Bounds, Job, Outcome, Report, Silent, Tools, sync},
+    sync::{Bounds, Job, Outcome, Report, Shared, Silent, Tools, sync},
     warehouse::{Load, Schema, Warehouse, sqlite::SqliteWarehouse},
 };
 use headwater_core::object::{Account, Collection, Feed};
@@ -41,6 +41,7 @@ impl World {
             observer: Arc::new(Silent),
             stop: stopping,
             bounds,
+            shared: Shared::default(),
         };
         let job = Job {
             source: SOURCE.to_owned(),
@@ -55,6 +56,7 @@ impl World {
             full: false,
             touched_only: false,
             accept_deletes: false,
+            reserve: 0.0,
         };
         Self { folder, vendor, warehouse, stop, tools, job }
     }

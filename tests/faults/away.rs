@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use headwater::sandbox::stripe::Stripe;
+use headwater_tests::postgres::Server;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rusqlite::Connection;
 
@@ -48,11 +49,13 @@ fn a_warehouse_that_is_away_holds_up_nobody_and_loses_nothing() {
             service = house.serve();
             traffic.to(&service);
         }
+        house.balances();
         assert_eq!(house.number("site", "SELECT count(*) FROM tracks"), loaded, "it is away");
         assert!(traffic.acknowledged() > before + 20, "deliveries are taken all the same");
         other.execute_batch("COMMIT").expect("the end of the turn");
         traffic.finish(&runtime, senders);
         let said = traffic.check(&house, Duration::from_secs(60));
+        house.balances();
         service.running.stop().success();
         eprintln!("{test}: seed {seed}: away for {away:?}, 3 kills, {said}");
     });
@@ -96,4 +99,47 @@ fn a_sync_whose_disk_is_full_says_so_and_goes_on_later() {
     disk.resize(200);
     house.run(&["sync", "shop"]).success();
     same(&living(&house, "shop"), &living(&whole, "shop"));
+}
+
+/// A Postgres that crashes, is away while there is traffic and the program is killed, and comes back.
+#[test]
+fn a_postgres_that_is_away_holds_up_nobody_and_loses_nothing() {
+    let test = "away::a_postgres_that_is_away_holds_up_nobody_and_loses_nothing";
+    crate::seeds(test, 1_150, 1, |seed| {
+        let server = Server::start(&[]);
+        let house = House::in_postgres(&Traffic::sources(seed), server.database());
+        let traffic = Traffic::new(&house, seed);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let mut service = house.serve();
+        traffic.to(&service);
+        let senders = traffic.begin(&runtime);
+        until("the first calls are there", || house.number("site", "SELECT count(*) FROM tracks") > 0);
+        let mut rng = StdRng::seed_from_u64(seed);
+        for round in 0..3 {
+            if round == 0 {
+                server.stop()
+            } else {
+                server.crash()
+            }
+            let before = traffic.acknowledged();
+            std::thread::sleep(Duration::from_millis(if is_long() {
+                60_000
+            } else {
+                rng.random_range(200..2_000)
+            }));
+            assert!(service.running.kill(), "it ended by itself");
+            service = house.serve();
+            traffic.to(&service);
+            until("deliveries are taken all the same", || traffic.acknowledged() > before + 5);
+            house.balances();
+            assert!(server.resume(), "it starts again");
+            std::thread::sleep(Duration::from_millis(rng.random_range(0..500)));
+        }
+        traffic.finish(&runtime, senders);
+        let said = traffic.check(&house, Duration::from_secs(60));
+        house.balances();
+        service.running.stop().success();
+        eprintln!("{test}: seed {seed}: away three times, 3 kills, {said}");
+    });
 }

@@ -82,6 +82,7 @@ fn what_is_received_goes_by_the_order_in_which_it_came() {
         }
         traffic.finish(&runtime, senders);
         let said = traffic.check(&house, Duration::from_secs(60));
+        house.balances();
         service.running.stop().success();
         eprintln!("{test}: seed {seed}: {} kills and jumps, {said}", kills(8));
     });

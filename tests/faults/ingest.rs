@@ -20,6 +20,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::{
+    Kind,
     house::{House, Service},
     kills,
     tables::{calls, ids},
@@ -212,8 +213,8 @@ fn messages_of(delivery: &Delivery, klaviyo: &Klaviyo) -> Vec<String> {
 }
 
 /// So many kills under traffic; what a broken sender says was acknowledged is checked like the rest.
-fn killed(test: &str, seed: u64, kills: usize, drops_one: bool) {
-    let house = House::new(&Traffic::sources(seed));
+fn killed(test: &str, kind: Kind, seed: u64, kills: usize, drops_one: bool) {
+    let house = kind.house(&Traffic::sources(seed));
     let traffic = Traffic::new(&house, seed);
     traffic.drops_one.store(drops_one, Ordering::SeqCst);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -228,6 +229,9 @@ fn killed(test: &str, seed: u64, kills: usize, drops_one: bool) {
         assert!(service.running.kill(), "it ended by itself, after {kill} kills");
         service = house.serve();
         traffic.to(&service);
+        if kill % 5 == 4 {
+            house.balances();
+        }
     }
     let before = traffic.acknowledged();
     crate::house::until("traffic goes on", || traffic.acknowledged() > before + 4);
@@ -239,19 +243,27 @@ fn killed(test: &str, seed: u64, kills: usize, drops_one: bool) {
     traffic.finish(&runtime, senders);
     let patience = Duration::from_secs(if drops_one { 2 } else { 60 });
     let said = traffic.check(&house, patience);
+    house.balances();
     let done = service.running.stop();
     assert_eq!(done.code, Some(0), "{done:?}");
+    house.balances();
     eprintln!("{test}: seed {seed}: {kills} kills, {said}");
 }
 
 #[test]
 fn what_was_acknowledged_arrives_exactly_once() {
     let test = "ingest::what_was_acknowledged_arrives_exactly_once";
-    crate::seeds(test, 900, 2, |seed| killed(test, seed, kills(50) / 2, false));
+    crate::seeds(test, 900, 2, |seed| killed(test, Kind::Sqlite, seed, kills(40) / 2, false));
+}
+
+#[test]
+fn what_was_acknowledged_arrives_exactly_once_in_postgres() {
+    let test = "ingest::what_was_acknowledged_arrives_exactly_once_in_postgres";
+    crate::seeds(test, 950, 1, |seed| killed(test, Kind::Postgres, seed, kills(16), false));
 }
 
 #[test]
 #[should_panic(expected = "acknowledged and lost")]
 fn a_post_that_was_dropped_would_be_noticed() {
-    killed("ingest::a_post_that_was_dropped_would_be_noticed", 900, 2, true);
+    killed("ingest::a_post_that_was_dropped_would_be_noticed", Kind::Sqlite, 900, 2, true);
 }

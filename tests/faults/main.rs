@@ -10,6 +10,7 @@ mod away;
 mod boundary;
 mod clock;
 mod ingest;
+mod live;
 mod startup;
 mod supervisor;
 mod syncs;
@@ -18,7 +19,25 @@ mod tokens;
 mod trouble;
 mod world;
 
+use headwater_tests::postgres::Server;
 use headwater_tests::{disk, house, is_long, vendor};
+
+/// Where a house's warehouse is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    /// A house with these sources.
+    fn house(self, sources: &str) -> house::House {
+        match self {
+            Kind::Sqlite => house::House::new(sources),
+            Kind::Postgres => house::House::in_postgres(sources, Server::shared().database()),
+        }
+    }
+}
 
 /// So many kills in `./test`, ten times as many in `./test long`.
 fn kills(usual: usize) -> usize {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use headwater::sandbox::{salesforce::Salesforce, stripe::Stripe, zendesk::Zendesk};
 
 use crate::{
-    kills,
+    Kind, kills,
     supervisor::{Broken, Plan},
 };
 
@@ -74,6 +74,18 @@ fn a_help_desk_that_changes_and_a_network_that_fails() {
 fn salesforce_keeps_its_tokens() {
     let plan = Plan { changes: (5, 30), ..SALESFORCE };
     plan.run("syncs::salesforce_keeps_its_tokens", 700, 2, kills(24));
+}
+
+#[test]
+fn a_shop_in_postgres() {
+    let plan = Plan { warehouse: Kind::Postgres, trouble: true, changes: (6, 60), ..WHOLE };
+    plan.run("syncs::a_shop_in_postgres", 350, 1, kills(14));
+}
+
+#[test]
+fn tables_that_grow_all_the_way_in_postgres() {
+    let plan = Plan { warehouse: Kind::Postgres, grows: true, ..WHOLE };
+    plan.run("syncs::tables_that_grow_all_the_way_in_postgres", 450, 1, kills(12));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub fn living(house: &House, schema: &str) -> Tables {
         (_, value) => Some(format!("{value:?}")),
     });
     for rows in tables.values_mut() {
-        rows.retain(|row| !row.contains("is_deleted=Integer(1)"));
+        rows.retain(|row| !row.contains("is_deleted=Integer(1)") && !row.contains("is_deleted=Text(\"t\")"));
     }
     tables.retain(|_, rows| !rows.is_empty());
     tables

@@ -5,13 +5,14 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags, types::Value as Sql};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::postgres::Database;
 pub use crate::process::{Done, Running, Service, binary, until};
 
 /// No command of these tests takes longer.
@@ -24,6 +25,8 @@ const OWN: [&str; 2] = ["received_at", "uuid_ts"];
 pub struct House {
     folder: TempDir,
     env: BTreeMap<String, String>,
+    /// Where its warehouse is, if that is no file of its own.
+    database: Option<Database>,
 }
 
 impl House {
@@ -32,6 +35,7 @@ impl House {
         Self {
             folder: TempDir::with_prefix("headwater-e2e-").expect("a temporary folder"),
             env: BTreeMap::new(),
+            database: None,
         }
     }
 
@@ -40,6 +44,14 @@ impl House {
         let house = Self::empty();
         house.configure(&format!("[receive]\nlisten = \"127.0.0.1:0\"\n{sources}"));
         house
+    }
+
+    /// The same, with its warehouse in this database.
+    pub fn in_postgres(sources: &str, database: Database) -> Self {
+        let warehouse =
+            format!("[warehouse]\ntype = \"postgres\"\nurl = \"{}\"\n", database.url.replace('$', "$$"));
+        let house = Self::new(&format!("{warehouse}{sources}"));
+        Self { database: Some(database), ..house }
     }
 
     /// Replaces the configuration.
@@ -130,15 +142,34 @@ impl House {
 
     /// What a statement reads from one schema of the warehouse; nothing if it is not there yet.
     pub fn rows(&self, schema: &str, sql: &str) -> Vec<Vec<Sql>> {
-        rows(&self.path(&format!("headwater-data/warehouse/{schema}.db")), sql)
+        match &self.database {
+            Some(database) => rows_of(database, schema, sql),
+            None => rows(&self.path(&format!("headwater-data/warehouse/{schema}.db")), sql),
+        }
     }
 
     /// One number from one schema of the warehouse; 0 if the table is not there.
     pub fn number(&self, schema: &str, sql: &str) -> i64 {
         match self.rows(schema, sql).first().and_then(|row| row.first()) {
             Some(Sql::Integer(number)) => *number,
+            Some(Sql::Text(number)) => number.parse().expect("a number"),
             _ => 0,
         }
+    }
+
+    /// Every delivery, item and call has one fate, right now.
+    #[track_caller]
+    pub fn balances(&self) {
+        // A service that has just begun to receive may not answer commands yet.
+        let end = Instant::now() + Duration::from_secs(10);
+        let done = loop {
+            let done = self.run(&["books"]);
+            if !done.err.contains("is in use by another headwater process") || Instant::now() > end {
+                break done;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(done.code, Some(0), "{done:?}");
     }
 
     /// The counts of the pipeline for a source: by stage and reason.
@@ -177,7 +208,12 @@ impl House {
         schema: &str,
         write: impl Fn(&str, &Sql) -> Option<String>,
     ) -> BTreeMap<String, Vec<String>> {
-        let names = self.rows(schema, "SELECT name FROM sqlite_master WHERE type = 'table'");
+        let names = match &self.database {
+            Some(_) => {
+                self.rows(schema, &format!("SELECT tablename FROM pg_tables WHERE schemaname = '{schema}'"))
+            }
+            None => self.rows(schema, "SELECT name FROM sqlite_master WHERE type = 'table'"),
+        };
         let names = names.into_iter().filter_map(|row| match row.into_iter().next() {
             Some(Sql::Text(name)) if !name.starts_with("_headwater") && !name.starts_with("sqlite_") => {
                 Some(name)
@@ -188,8 +224,14 @@ impl House {
     }
 
     fn table(&self, schema: &str, table: &str, write: &impl Fn(&str, &Sql) -> Option<String>) -> Vec<String> {
-        let columns =
-            self.rows(schema, &format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name"));
+        let columns = match &self.database {
+            Some(_) => format!(
+                "SELECT column_name FROM information_schema.columns \
+                 WHERE table_schema = '{schema}' AND table_name = '{table}' ORDER BY column_name COLLATE \"C\""
+            ),
+            None => format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name"),
+        };
+        let columns = self.rows(schema, &columns);
         let columns: Vec<String> = columns
             .into_iter()
             .filter_map(|row| match row.into_iter().next() {
@@ -213,6 +255,17 @@ impl House {
         rows.sort();
         rows
     }
+}
+
+/// The rows of a schema in Postgres, every value as text; nothing if the schema or the table is not there yet.
+fn rows_of(database: &Database, schema: &str, sql: &str) -> Vec<Vec<Sql>> {
+    let found = match database.try_run(&format!("SET search_path TO \"{schema}\"; {sql}")) {
+        Ok(found) => found,
+        Err(error) if error.contains("does not exist") => return Vec::new(),
+        Err(error) => panic!("{sql}: {error}"),
+    };
+    let values = found.into_iter().map(|row| row.into_iter().map(|value| value.map_or(Sql::Null, Sql::Text)));
+    values.map(Iterator::collect).collect()
 }
 
 fn rows(file: &Path, sql: &str) -> Vec<Vec<Sql>> {

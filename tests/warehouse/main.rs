@@ -6,6 +6,7 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod laws;
+mod postgres;
 mod query;
 mod sqlite;
 mod world;
@@ -17,7 +18,7 @@ use world::{Fault, Stand, World};
 type Make = fn() -> Box<dyn Stand>;
 
 /// Every warehouse, by name.
-const WAREHOUSES: &[(&str, Make)] = &[("sqlite", sqlite::stand)];
+const WAREHOUSES: &[(&str, Make)] = &[("postgres", postgres::stand), ("sqlite", sqlite::stand)];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -43,6 +44,9 @@ fn main() {
             let folder = tempfile::tempdir()?;
             test(folder.path()).map_err(Failed::from)
         }));
+    }
+    for &(name, test) in postgres::TESTS {
+        trials.push(Trial::test(format!("postgres::only::{name}"), move || test().map_err(Failed::from)));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -113,7 +113,7 @@ pub struct Draft {
 
 impl World {
     pub fn new(stand: Box<dyn Stand>, fault: Option<Fault>) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let schema = runtime.block_on(stand.warehouse().schema(SCHEMA)).expect("a schema");
         Self {
             stand,
@@ -291,6 +291,11 @@ impl World {
     /// A line of what Headwater notes itself.
     pub fn note(&self, of: Note, id: &str) -> Result<Option<Map<String, Value>>> {
         self.runtime.block_on(self.schema.note(of, id))
+    }
+
+    /// Commits this load as it is.
+    pub fn load(&self, load: Load) -> Result<Committed> {
+        self.runtime.block_on(self.schema.commit(load))
     }
 
     pub fn progress(&self) -> BTreeMap<String, Value> {

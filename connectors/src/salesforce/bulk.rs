@@ -32,7 +32,7 @@ impl Salesforce {
             "lineEnding": "LF",
         });
         let request = Request::post(api!("/jobs/query"), body.to_string()).limited("jobs");
-        let answer = self.ask(query.pull().client, request).await?;
+        let answer = query.pull().client.send(request).await?;
         waiting(Record::parse(&answer.body)?.get("id")?, 0)
     }
 
@@ -56,7 +56,7 @@ impl Salesforce {
 
     async fn poll(&self, query: &Query<'_>, id: &str, polls: u32) -> Result<Page> {
         let request = Request::get(format!(api!("/jobs/query/{}"), id));
-        let answer = self.ask(query.pull().client, request).await?;
+        let answer = query.pull().client.send(request).await?;
         let job = Record::parse(&answer.body)?;
         match job.get::<String>("state")?.as_str() {
             "JobComplete" => self.results(query, id, None).await,
@@ -84,7 +84,7 @@ impl Salesforce {
         if let Some(locator) = locator {
             request = request.query("locator", locator);
         }
-        let answer = self.ask(client, request).await?;
+        let answer = client.send(request).await?;
         if answer.status.as_u16() == 204 {
             return Err(Error::transient("Salesforce has no answer to the request for a job's results yet"));
         }

@@ -42,7 +42,7 @@ impl Salesforce {
     /// The declared collections as this account has them, and the further objects that the settings name. One that
     /// the account does not have, or hides, stays in the list with the reason, and is not read.
     pub(super) async fn describe(&self, client: &Client, declared: &[Collection]) -> Result<Vec<Collection>> {
-        let answer = self.ask(client, Request::get(api!("/sobjects"))).await?;
+        let answer = client.send(Request::get(api!("/sobjects"))).await?;
         let listed: Vec<Listed> = Record::parse(&answer.body)?.get("sobjects")?;
         let queryable: HashSet<&str> =
             listed.iter().filter(|object| object.queryable).map(|object| object.name.as_str()).collect();
@@ -101,7 +101,7 @@ impl Salesforce {
             })
             .collect();
         let body = json!({ "batchRequests": requests }).to_string();
-        let answer = self.ask(client, Request::post(api!("/composite/batch"), body)).await?;
+        let answer = client.send(Request::post(api!("/composite/batch"), body)).await?;
         let results = Record::parse(&answer.body)?.parts("results")?;
         if results.len() != batch.len() {
             return Err(Error::unexpected("the batch of descriptions has not as many answers as requests"));

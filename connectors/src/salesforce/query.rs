@@ -122,7 +122,7 @@ impl Salesforce {
 
     async fn is_large(&self, query: &Query<'_>) -> Result<bool> {
         let request = Request::get(api!("/queryAll")).query("q", query.soql("COUNT()", None, ""));
-        match self.ask(query.pull.client, request).await {
+        match query.pull.client.send(request).await {
             Ok(answer) => Ok(Record::parse(&answer.body)?.get::<u64>("totalSize")? > self.bulk_from),
             Err(error) if is_slow(&error) => Ok(true),
             Err(error) => Err(error),
@@ -132,7 +132,7 @@ impl Salesforce {
     /// The page that a request answers with, and how many rows all pages have.
     async fn rows(&self, query: &Query<'_>, request: Request, after: Option<&Row>) -> Result<(Page, u64)> {
         let here = request.path.clone();
-        let answer = self.ask(query.pull.client, request).await?;
+        let answer = query.pull.client.send(request).await?;
         let head: Head = serde_json::from_slice(&answer.body)?;
         let records = Record::split(&answer.body, "records")?;
         let last = records.last().map(|record| query.row(record)).transpose()?;

@@ -132,6 +132,22 @@ impl OAuth {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         *self == Self { carry: self.carry, ..other.clone() }
     }
+
+    /// What the vault knows the tokens by that came of the consent in the settings; none if the settings hold none. Sources with the
+    /// same consent share them: each for itself, one would spend the refresh token of the other.
+    pub(crate) fn consent(&self, stand_in: Option<&str>) -> Option<String> {
+        use sha2::{Digest, Sha256};
+        let Grant::RefreshToken(given) = &self.grant else { return None };
+        if given.expose().is_empty() {
+            return None;
+        }
+        let mut digest = Sha256::new();
+        for part in [self.token_url.as_str(), &self.client_id, given.expose(), stand_in.unwrap_or_default()] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        Some(format!("consent {}", hex::encode(&digest.finalize()[..16])))
+    }
 }
 
 impl fmt::Debug for Auth {
@@ -219,6 +235,35 @@ pub trait Vault: Send + Sync {
     async fn load(&self, key: &str) -> Result<Option<Token>>;
     /// Keeps it; on disk before this returns.
     async fn store(&self, key: &str, token: &Token) -> Result<()>;
+    /// Waits until nobody else renews the token under this key; others wait until what this returns is dropped. A vault that several
+    /// clients share has to see to it.
+    async fn turn(&self, _key: &str) -> Turn {
+        Turn(None)
+    }
+}
+
+/// The right to renew a token, until this is dropped.
+pub struct Turn(Option<tokio::sync::OwnedMutexGuard<()>>);
+
+/// Who may renew which token, by the vault's key.
+#[derive(Default)]
+pub struct Turns(std::sync::Mutex<std::collections::HashMap<String, std::sync::Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// Waits for the turn of this key.
+    pub async fn wait(&self, key: &str) -> Turn {
+        let turn = {
+            let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            all.entry(key.to_owned()).or_default().clone()
+        };
+        Turn(Some(turn.lock_owned().await))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
 }
 
 /// Where authorization of an app begins, for `headwater connect`.

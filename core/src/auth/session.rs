@@ -100,6 +100,11 @@ impl Session {
         if let Some(token) = renewal.unsaved.take() {
             return self.keep(renewal, token).await;
         }
+        // Another client of the account may be renewing it: then its token is there when our turn comes.
+        let _turn = match &self.vault {
+            Some(vault) => Some(vault.turn(&self.key).await),
+            None => None,
+        };
         let kept = match &self.vault {
             Some(vault) => vault.load(&self.key).await?,
             None => None,

@@ -325,7 +325,7 @@ fn same_origin(one: &Url, other: &Url) -> bool {
 }
 
 /// An address that could not be used, without what may be secret in it.
-fn redacted(text: &str) -> String {
+pub(crate) fn redacted(text: &str) -> String {
     let shown = text.split(['?', '#']).next().unwrap_or("");
     let shown = shown.rsplit_once('@').map_or(shown, |(_, rest)| rest);
     format!("{:?}", shown.chars().take(100).collect::<String>())

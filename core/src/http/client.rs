@@ -80,9 +80,7 @@ impl Client {
     pub fn new(api: Api, options: Options) -> Result<Self> {
         let addresses = Addresses::new(&api, options.base_url.as_deref())?;
         let clock: Clock = Arc::clone(&options.clock);
-        let mut pace = Pace::new(&api, &options.vault_key, &options.ledger, &clock)?;
-        pace.longest = options.longest_wait;
-        pace.spread = options.backoff;
+        let pace = Pace::new(&api, &options)?;
         let wire = Arc::new(Wire::new(addresses, Veil::new(&api), clock, &options)?);
         let sessions = sessions(&api, &wire, &options)?;
         let shelf = Shelf::new(options.open_bodies, options.idle_timeout);
@@ -264,6 +262,7 @@ impl Client {
         let failed =
             |error| Failed { error, token: token.as_ref().map(|token| token.access.clone()), last: false };
         let (answer, body) = result.map_err(failed)?;
+        self.pace.hear(&answer, address.host);
         let now = (self.options.clock)();
         let judged =
             body.is_none().then(|| judge::judge(&self.api, &answer, wants_json(request), now)).flatten();
@@ -405,10 +404,10 @@ fn sessions(api: &Api, wire: &Arc<Wire>, options: &Options) -> Result<Vec<Option
             Some(session) => session,
             None => {
                 let first = sessions.iter().flatten().next().is_none();
-                let key = if first {
-                    options.vault_key.clone()
-                } else {
-                    format!("{}/{}", options.vault_key, host.name)
+                let key = match oauth.consent(options.base_url.as_deref()) {
+                    Some(consent) => consent,
+                    None if first => options.vault_key.clone(),
+                    None => format!("{}/{}", options.vault_key, host.name),
                 };
                 Arc::new(Session::new(oauth.clone(), options.vault.clone(), key, Arc::clone(wire))?)
             }

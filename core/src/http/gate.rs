@@ -16,12 +16,20 @@ use governor::{
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use tokio::{sync::Semaphore, time::sleep};
 
-use super::{Ledger, Limit, Of, Per, pace::lock, wire};
+use super::{Allotment, Ledger, Limit, Of, Per, Usage, pace::lock, wire};
 use crate::error::{Error, Kind, Result};
+
+/// What the limits of one host have in common.
+pub(crate) struct Shared<'a> {
+    pub account: &'a str,
+    pub host: &'a str,
+    pub ledger: &'a Arc<dyn Ledger>,
+    pub clock: &'a wire::Clock,
+}
 
 /// One limit by name, or a host's own.
 #[derive(Default)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// Whose turn it is.
     pub turn: tokio::sync::Mutex<()>,
     /// Requests under way.
@@ -42,8 +50,7 @@ struct Debt {
 
 /// An allotment that comes back each day.
 struct Day {
-    allotment: String,
-    amount: u64,
+    allotment: Allotment,
     bytes: bool,
     hour: i8,
     zone: TimeZone,
@@ -76,15 +83,15 @@ struct Ticks {
 }
 
 impl Gate {
-    /// One more limit of that name.
-    pub fn add(
-        &mut self,
-        limit: &Limit,
-        allotment: String,
-        ledger: &Arc<dyn Ledger>,
-        clock: &wire::Clock,
-    ) -> Result<()> {
-        let bad = |why: &str| Error::config(format!("limit {:?} of {allotment}: {why}", limit.name));
+    /// A gate for limits of one name.
+    pub fn new(limits: &[Limit], shared: &Shared<'_>) -> Result<Self> {
+        let mut gate = Self::default();
+        limits.iter().try_for_each(|limit| gate.add(limit, shared))?;
+        Ok(gate)
+    }
+
+    fn add(&mut self, limit: &Limit, shared: &Shared<'_>) -> Result<()> {
+        let bad = |why: &str| Error::config(format!("limit {:?} of {}: {why}", limit.name, shared.account));
         // No more than that is ever asked in a span.
         let most = u32::try_from(limit.amount).unwrap_or(u32::MAX);
         let amount = NonZeroU32::new(most).ok_or_else(|| bad("nothing is allowed"))?;
@@ -110,9 +117,15 @@ impl Gate {
                 if !(0..24).contains(&hour) {
                     return Err(bad("no such hour"));
                 }
-                let (ledger, clock) = (Arc::clone(ledger), clock.clone());
-                let (amount, bytes) = (limit.amount, of == Of::Bytes);
-                self.days.push(Day { allotment, amount, bytes, hour, zone, ledger, clock });
+                let (ledger, clock) = (Arc::clone(shared.ledger), shared.clock.clone());
+                let allotment = Allotment {
+                    account: shared.account.to_owned(),
+                    host: shared.host.to_owned(),
+                    limit: limit.name.to_owned(),
+                    of: of.name(),
+                    amount: limit.amount,
+                };
+                self.days.push(Day { allotment, bytes: of == Of::Bytes, hour, zone, ledger, clock });
             }
         }
         Ok(())
@@ -127,14 +140,21 @@ impl Gate {
         }
     }
 
-    /// Whether anything is left of every daily allotment.
-    pub fn check_days(&self) -> Result<()> {
-        self.days.iter().try_for_each(|day| day.spend(0))
+    /// Whether anything is left of every daily allotment, besides such a share of it.
+    pub fn check_days(&self, reserve: f64) -> Result<()> {
+        self.days.iter().try_for_each(|day| day.spend(0, reserve))
     }
 
     /// One more request counts against the daily allotments.
-    pub fn spend_day(&self) -> Result<()> {
-        self.days.iter().filter(|day| !day.bytes).try_for_each(|day| day.spend(1))
+    pub fn spend_day(&self, reserve: f64) -> Result<()> {
+        self.days.iter().filter(|day| !day.bytes).try_for_each(|day| day.spend(1, reserve))
+    }
+
+    /// The vendor tells how much of the daily allotment is spent.
+    pub fn hear(&self, usage: Usage) {
+        for day in &self.days {
+            day.ledger.told(&day.allotment, day.reset(), usage, (day.clock)());
+        }
     }
 
     /// The vendor says that the day's allotment is spent; it comes back then, if there is one.
@@ -146,7 +166,7 @@ impl Gate {
     pub fn charge(&self, bytes: usize) {
         self.debts.iter().for_each(|debt| debt.charge(bytes));
         // Whether that was the last of it, the next request is told.
-        self.days.iter().filter(|day| day.bytes).for_each(|day| drop(day.spend(bytes as u64)));
+        self.days.iter().filter(|day| day.bytes).for_each(|day| drop(day.spend(bytes as u64, 0.0)));
     }
 
     /// Nobody passes for so long.
@@ -261,24 +281,34 @@ impl Debt {
 }
 
 impl Day {
-    /// Spends so much, if anything is left.
-    fn spend(&self, amount: u64) -> Result<()> {
-        let until = self.reset();
-        let spent = self.ledger.spend(&self.allotment, until, amount);
+    /// Spends so much, if anything is left besides such a share of it.
+    fn spend(&self, amount: u64, reserve: f64) -> Result<()> {
+        let now = (self.clock)();
+        let spent = self.ledger.spend(&self.allotment, self.reset(), amount);
+        let most = spent.amount - (spent.amount as f64 * reserve) as u64;
         // Asking costs nothing, but there must be some left.
-        if spent < self.amount || (spent == self.amount && amount > 0) {
+        if spent.spent < most || (spent.spent == most && amount > 0) || spent.is_stale(now) {
             return Ok(());
         }
-        let message = format!("the day's allotment of {} is spent: it comes back at {until:.0}", self.amount);
+        let until = spent.back(now);
+        let kept = if reserve > 0.0 {
+            format!(" but for the reserve of {:.0} %", reserve * 100.0)
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "the day's allotment of {} {} is spent{kept}: it goes on at {until:.0}",
+            spent.amount, self.allotment.of
+        );
         Err(Error::new(Kind::RateLimited, message).paused_until(until))
     }
 
     /// Spends what is left.
     fn exhaust(&self) -> Timestamp {
         let until = self.reset();
-        let left = self.amount.saturating_sub(self.ledger.spend(&self.allotment, until, 0));
-        self.ledger.spend(&self.allotment, until, left);
-        until
+        let spent = self.ledger.spend(&self.allotment, until, 0);
+        let spent = self.ledger.spend(&self.allotment, until, spent.amount.saturating_sub(spent.spent));
+        spent.back((self.clock)())
     }
 
     fn reset(&self) -> Timestamp {

@@ -3,8 +3,8 @@
 //! Here is what an API looks like, as values. What the [`Client`] does with them, from the outside in: `client`
 //! asks until it has an answer, `pace` keeps the limits, `address` lets nothing leave the declared hosts,
 //! `dress` adds credentials, `wire` sends one request, `judge` says what an answer means, `body` reads it, `budget` bounds
-//! what all of them hold, `shelf` keeps bodies open between pages,
-//! `vendor_clock` knows what time it is there.
+//! what all of them hold, `ledger` counts daily allotments, `shelf` keeps bodies open between pages, `vendor_clock` knows what time it
+//! is there. `reach` is for the addresses that users type: they have no API.
 
 pub(crate) mod address;
 pub(crate) mod body;
@@ -13,8 +13,10 @@ mod client;
 mod dress;
 mod gate;
 mod judge;
+mod ledger;
 mod options;
 pub(crate) mod pace;
+mod reach;
 pub(crate) mod shelf;
 mod veil;
 mod vendor_clock;
@@ -29,8 +31,10 @@ pub use self::{
     body::Body,
     budget::{Budget, Share},
     client::Client,
+    judge::retry_after,
+    ledger::{Allotment, Gates, Ledger, MemoryLedger, Spent, Usage},
     options::Options,
-    pace::{Ledger, MemoryLedger},
+    reach::{Reach, Unreachable, is_public},
 };
 use crate::{auth::Auth, error::Error};
 
@@ -49,6 +53,8 @@ pub struct Api {
     pub judge: fn(&Answer) -> Option<Error>,
     /// How long everybody should wait after this answer, good as it is: a header says that the quota is nearly used.
     pub ease: fn(&Answer) -> Option<Duration>,
+    /// What an answer, good or bad, tells of a declared daily allotment: how much of it is spent.
+    pub usage: fn(&Answer) -> Option<Usage>,
 }
 
 /// One of an API's hosts.
@@ -139,6 +145,7 @@ impl Api {
             results: &[],
             judge: |_| None,
             ease: |_| None,
+            usage: |_| None,
         }
     }
 
@@ -176,6 +183,11 @@ impl Api {
     pub fn ease(self, ease: fn(&Answer) -> Option<Duration>) -> Self {
         Self { ease, ..self }
     }
+
+    /// With its own eye for what is spent of an allotment.
+    pub fn usage(self, usage: fn(&Answer) -> Option<Usage>) -> Self {
+        Self { usage, ..self }
+    }
 }
 
 impl Limit {
@@ -197,6 +209,11 @@ impl Limit {
     /// So many requests from one reset to the next: each day at this hour in this zone.
     pub const fn daily(amount: u64, hour: i8, zone: &'static str) -> Self {
         Self { name: "", of: Of::Requests, amount, per: Per::Day { hour, zone } }
+    }
+
+    /// Requests of a day whose number only the vendor's answers tell ([`Api::usage`]): without limit until then.
+    pub const fn told() -> Self {
+        Self::daily(u64::MAX, 0, "UTC")
     }
 
     /// Only for requests that name it.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Budget, Ledger, MemoryLedger};
+use super::{Budget, Gates, Ledger, MemoryLedger};
 use crate::{auth::Vault, object::Account};
 
 /// How a client works, beyond what its API says.
@@ -12,8 +12,10 @@ use crate::{auth::Vault, object::Account};
 pub struct Options {
     /// Where renewed tokens are kept; without one they end with the process.
     pub vault: Option<Arc<dyn Vault>>,
-    /// The account, as the vault and the ledger know it.
+    /// The source, as the vault knows it. Tokens that came of one consent are kept together, whichever source has it.
     pub vault_key: String,
+    /// The account, as the ledger and the gates know it: sources with the same one share their limits.
+    pub account_key: String,
     /// What the last check returned, for whoever reads with the client ([`Client::account`](super::Client::account)).
     pub account: Account,
     /// A stand-in that takes the place of every host: `https`, or plain `http` on loopback.
@@ -42,6 +44,10 @@ pub struct Options {
     pub budget: Arc<Budget>,
     /// Remembers daily allotments.
     pub ledger: Arc<dyn Ledger>,
+    /// The gates that clients of one account share.
+    pub gates: Arc<Gates>,
+    /// The share of each daily allotment that is left for others, 0 to 1.
+    pub reserve: f64,
     /// What time it is.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -51,6 +57,7 @@ impl Default for Options {
         Self {
             vault: None,
             vault_key: String::new(),
+            account_key: String::new(),
             account: Account::default(),
             base_url: None,
             connect_timeout: Duration::from_secs(10),
@@ -65,6 +72,8 @@ impl Default for Options {
             open_bodies: 16,
             budget: Budget::shared(),
             ledger: Arc::new(MemoryLedger::default()),
+            gates: Arc::default(),
+            reserve: 0.0,
             clock: Arc::new(Timestamp::now),
         }
     }

@@ -13,36 +13,21 @@ use std::{
 use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
-use super::{Api, gate::Gate, wire::Clock};
+use super::{
+    Answer, Api, Options,
+    gate::{Gate, Shared},
+    wire::Clock,
+};
 use crate::error::{Error, Kind, Result};
-
-/// Remembers how much of each allotment is spent. Kept where it outlives the process, a restart gives nothing back.
-pub trait Ledger: Send + Sync {
-    /// Adds `amount` to what is spent of `allotment` in the period that ends at `until`, and returns the sum. A
-    /// period that ends later than the one on record starts from nothing.
-    fn spend(&self, allotment: &str, until: Timestamp, amount: u64) -> u64;
-}
-
-/// A ledger that ends with the process.
-#[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<HashMap<String, (Timestamp, u64)>>);
-
-impl Ledger for MemoryLedger {
-    fn spend(&self, allotment: &str, until: Timestamp, amount: u64) -> u64 {
-        let mut spent = lock(&self.0);
-        let entry = spent.entry(allotment.to_owned()).or_insert((until, 0));
-        if until > entry.0 {
-            *entry = (until, 0);
-        }
-        entry.1 = entry.1.saturating_add(amount);
-        entry.1
-    }
-}
 
 /// The gates of an account.
 pub(crate) struct Pace {
     hosts: Vec<HashMap<&'static str, Arc<Gate>>>,
     clock: Clock,
+    /// What is left of each daily allotment for others.
+    reserve: f64,
+    /// What an answer tells of allotments.
+    usage: fn(&Answer) -> Option<super::Usage>,
     /// A pause longer than this is not waited for.
     pub longest: Duration,
     /// How far apart requests start again after a pause, at most.
@@ -57,17 +42,36 @@ pub(crate) struct Pass {
 }
 
 impl Pace {
-    pub fn new(api: &Api, account: &str, ledger: &Arc<dyn Ledger>, clock: &Clock) -> Result<Self> {
+    pub fn new(api: &Api, options: &Options) -> Result<Self> {
         let mut hosts = Vec::with_capacity(api.hosts.len());
         for host in &api.hosts {
-            let mut gates = HashMap::from([("", Gate::default())]);
+            let mut named: HashMap<&'static str, Vec<super::Limit>> = HashMap::from([("", Vec::new())]);
             for limit in &host.limits {
-                let allotment = format!("{account}/{}/{}/{:?}", host.name, limit.name, limit.of);
-                gates.entry(limit.name).or_default().add(limit, allotment, ledger, clock)?;
+                named.entry(limit.name).or_default().push(*limit);
             }
-            hosts.push(gates.into_iter().map(|(name, gate)| (name, Arc::new(gate))).collect());
+            let mut gates = HashMap::new();
+            for (name, limits) in named {
+                let shared = Shared {
+                    account: &options.account_key,
+                    host: host.name,
+                    ledger: &options.ledger,
+                    clock: &options.clock,
+                };
+                // Sources that declare another pace for the same account keep their own.
+                let key =
+                    format!("{} {} {name} {limits:?} {:?}", options.account_key, host.name, options.base_url);
+                gates.insert(name, options.gates.get(key, || Gate::new(&limits, &shared))?);
+            }
+            hosts.push(gates);
         }
-        Ok(Self { hosts, clock: clock.clone(), longest: Duration::from_secs(120), spread: Duration::ZERO })
+        Ok(Self {
+            hosts,
+            clock: options.clock.clone(),
+            reserve: options.reserve,
+            usage: api.usage,
+            longest: options.longest_wait,
+            spread: options.backoff,
+        })
     }
 
     /// Waits until a request may be sent. Also says how long it stood in line, which is nobody's fault; waiting for
@@ -82,7 +86,7 @@ impl Pace {
         let mut in_line = Duration::ZERO;
         loop {
             self.wait_until_open(&gates, deadline).await?;
-            gates.iter().try_for_each(|gate| gate.check_days())?;
+            gates.iter().try_for_each(|gate| gate.check_days(self.reserve))?;
             let began = Instant::now();
             let mut pass = Pass { permits: Vec::new(), gates: gates.clone() };
             let (mut turns, mut passed) = (Vec::new(), Vec::new());
@@ -102,7 +106,7 @@ impl Pace {
             in_line += began.elapsed();
             // Closed meanwhile: what was taken is lost, which errs on the slow side.
             if gates.iter().all(|gate| gate.closed_for().is_none()) {
-                gates.iter().try_for_each(|gate| gate.spend_day())?;
+                gates.iter().try_for_each(|gate| gate.spend_day(self.reserve))?;
                 return Ok((pass, in_line));
             }
         }
@@ -122,6 +126,14 @@ impl Pace {
         match gate.and_then(|gate| gate.exhaust()) {
             Some(until) => error.paused_until(until),
             None => error,
+        }
+    }
+
+    /// Takes over what an answer tells of an allotment.
+    pub fn hear(&self, answer: &Answer, host: Option<usize>) {
+        let Some(usage) = (self.usage)(answer) else { return };
+        if let Some(gate) = host.and_then(|host| self.hosts.get(host)?.get(usage.limit)) {
+            gate.hear(usage);
         }
     }
 
@@ -174,8 +186,7 @@ mod tests {
 
     fn pace(limit: Limit, clock: &Clock) -> Pace {
         let api = Api::new("https://api.example.com", Auth::None).limit(limit);
-        let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
-        Pace::new(&api, "acme", &ledger, clock).unwrap()
+        Pace::new(&api, &Options { clock: clock.clone(), ..Options::default() }).unwrap()
     }
 
     fn soon() -> Instant {
@@ -221,8 +232,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_limit_that_allows_nothing_is_refused() {
-        let clock: Clock = Arc::new(Timestamp::now);
-        let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
         for limit in [
             Limit::requests(0, Duration::from_secs(1)),
             Limit::requests(1, Duration::ZERO),
@@ -230,7 +239,7 @@ mod tests {
             Limit::daily(1, 24, "UTC"),
         ] {
             let api = Api::new("https://api.example.com", Auth::None).limit(limit);
-            assert!(Pace::new(&api, "", &ledger, &clock).is_err(), "{limit:?}");
+            assert!(Pace::new(&api, &Options::default()).is_err(), "{limit:?}");
         }
     }
 }

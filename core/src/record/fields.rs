@@ -171,7 +171,10 @@ fn members(json: &Bytes) -> Result<Vec<(String, Raw)>> {
             Ok(out)
         }
     }
-    Ok(serde_json::Deserializer::from_slice(json).deserialize_map(Members(json))?)
+    let mut from = serde_json::Deserializer::from_slice(json);
+    let members = from.deserialize_map(Members(json))?;
+    from.end()?;
+    Ok(members)
 }
 
 impl fmt::Debug for Fields {

@@ -15,11 +15,15 @@ use crate::{
 };
 
 mod fields;
+mod list;
 mod raw;
+mod scan;
 
 pub use fields::Fields;
 pub(crate) use fields::write_string;
+pub(crate) use list::list;
 pub use raw::Raw;
+pub use scan::{Next, Scan};
 
 /// One JSON object that a vendor sent, as a counted slice of the body it came in.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,6 +42,16 @@ impl Record {
     /// Takes the whole of `json` as one record.
     pub fn parse(json: &Bytes) -> Result<Self> {
         Raw::parse(json)?.record().ok_or_else(|| Error::unexpected("not a JSON object"))
+    }
+
+    /// Takes `json` as one record without looking at it: whoever made it knew that it is. Asking for its members proves it all the same.
+    pub fn known(json: Bytes) -> Self {
+        Self(json)
+    }
+
+    /// The members of `json`, which is one record: the same as parsing it and then asking for its members, in one way through it.
+    pub fn members(json: &Bytes) -> Result<Fields> {
+        Fields::of(json)
     }
 
     /// The records in the array at `path` of `body` ("" for the body itself; a step `*` goes through every item of an

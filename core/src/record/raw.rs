@@ -5,12 +5,12 @@ use std::{borrow::Cow, fmt};
 use bytes::Bytes;
 use serde::{
     Deserialize, Serialize,
-    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Deserializer, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::Record;
-use crate::error::Result;
+use super::{Record, Scan};
+use crate::error::{Error, Result};
 
 /// Any JSON value, as a counted slice of the body it came in.
 #[derive(Clone, PartialEq, Eq)]
@@ -90,18 +90,19 @@ impl Raw {
     /// The member of that name, or the item at that place.
     fn member(&self, name: &str) -> Result<Option<Raw>> {
         let found = match self.0.first() {
-            Some(b'{') => {
-                let mut json = serde_json::Deserializer::from_slice(&self.0);
-                Member(name).deserialize(&mut json)?
-            }
+            Some(b'{') => member(
+                std::str::from_utf8(&self.0)
+                    .map_err(|error| Error::unexpected(format!("not UTF-8: {error}")))?,
+                name,
+            ),
             Some(b'[') => {
                 let Ok(place) = name.parse::<usize>() else { return Ok(None) };
                 let mut json = serde_json::Deserializer::from_slice(&self.0);
-                Place(place).deserialize(&mut json)?
+                Place(place).deserialize(&mut json)?.map(RawValue::get)
             }
             _ => None,
         };
-        Ok(found.map(|raw| Raw(self.0.slice_ref(raw.get().as_bytes()))))
+        Ok(found.map(|json| Raw(self.0.slice_ref(json.as_bytes()))))
     }
 
     /// The items, if it is an array.
@@ -135,35 +136,28 @@ impl Raw {
     }
 }
 
-/// Finds one member of an object.
-struct Member<'n>(&'n str);
+/// A member's name, borrowed where no escape stands in it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Key<'k>(#[serde(borrow)] pub Cow<'k, str>);
 
-impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(transparent)]
-        struct Key<'k>(#[serde(borrow)] Cow<'k, str>);
-        let mut found = None;
-        while let Some(Key(name)) = map.next_key()? {
-            if name == self.0 {
-                found = Some(map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
+/// The last member of that name.
+fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
+    let mut scan = Scan::new(json);
+    scan.peek();
+    scan.enter();
+    let mut found = None;
+    while let Some(quoted) = scan.member() {
+        let value = scan.value()?;
+        // Hardly any name is written with an escape.
+        let is_same = quoted == name
+            || quoted.contains('\\')
+                && serde_json::from_str::<String>(&format!("\"{quoted}\"")).is_ok_and(|other| other == name);
+        if is_same {
+            found = Some(value);
         }
-        Ok(found)
     }
+    found
 }
 
 /// Finds one item of an array.

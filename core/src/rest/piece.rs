@@ -15,6 +15,7 @@ use crate::{
         shelf::{Key, Open},
     },
     object::{Format, Request},
+    record::list,
 };
 
 /// An answer that is no list of JSON is waited for up to this size, in bytes: an error that it tells is heard.
@@ -100,6 +101,16 @@ pub async fn piece(
 
 /// The records of a whole answer.
 fn whole(answer: Answer, format: &Format, path: &str) -> Result<Piece> {
+    if *format == Format::Json
+        && let Some((records, body)) = list(&answer.body, path)
+    {
+        return Ok(Piece {
+            count: records.len() as u64,
+            records,
+            answer: Answer { body, ..answer },
+            next: None,
+        });
+    }
     let records = format::records(format, &answer.body, path)?;
     let body = format::document(format, &answer.body)?;
     let count = records.len() as u64;

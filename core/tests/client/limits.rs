@@ -12,7 +12,7 @@ use futures::future::join_all;
 use headwater_core::{
     auth::Auth,
     error::Kind,
-    http::{Api, Client, Limit, MemoryLedger, Options},
+    http::{Api, Client, Gates, Limit, MemoryLedger, Options, Usage},
     object::Request,
 };
 
@@ -127,6 +127,77 @@ async fn the_days_allotment_is_counted_across_clients() {
     assert_eq!(error.kind(), Kind::RateLimited);
     assert!(error.until().is_some_and(|until| until > jiff::Timestamp::now()));
     assert_eq!(server.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_reserve_is_left_for_others() {
+    let server = Server::script(vec![reply(200, "{}")]).await;
+    let ledger = Arc::new(MemoryLedger::default());
+    let client = |reserve| {
+        let api = Api::new(VENDOR, Auth::None).limit(Limit::daily(10, 0, "UTC"));
+        Client::new(api, Options { ledger: ledger.clone(), reserve, ..quick(&server) }).unwrap()
+    };
+    let scheduled = client(0.2);
+    for _ in 0..8 {
+        scheduled.send(Request::get("/a")).await.unwrap();
+    }
+    let error = scheduled.send(Request::get("/a")).await.unwrap_err();
+    assert!(error.until().is_some() && error.message().contains("reserve of 20 %"), "{error}");
+    // What the user asks for may have it.
+    let by_hand = client(0.0);
+    for _ in 0..2 {
+        by_hand.send(Request::get("/a")).await.unwrap();
+    }
+    assert!(by_hand.send(Request::get("/a")).await.unwrap_err().until().is_some());
+    assert_eq!(server.asked().len(), 10);
+}
+
+#[tokio::test]
+async fn what_the_vendor_tells_of_an_allotment_wins() {
+    let server = Server::start(|_, n| {
+        let spent = [10, 995, 300][n.min(2)];
+        std::future::ready(reply(200, "{}").with("x-usage", spent.to_string()))
+    })
+    .await;
+    let now = Arc::new(std::sync::Mutex::new("2024-01-01T10:00:00Z".parse::<jiff::Timestamp>().unwrap()));
+    let clock = Arc::clone(&now);
+    let api = Api::new(VENDOR, Auth::None).limit(Limit::told()).usage(|answer| {
+        Some(Usage { limit: "", spent: answer.header("x-usage")?.parse().ok()?, amount: 1_000 })
+    });
+    let options = Options { clock: Arc::new(move || *clock.lock().unwrap()), reserve: 0.1, ..quick(&server) };
+    let client = Client::new(api, options).unwrap();
+    for _ in 0..2 {
+        client.send(Request::get("/a")).await.unwrap();
+    }
+    let error = client.send(Request::get("/a")).await.unwrap_err();
+    assert_eq!(error.until(), Some("2024-01-01T11:00:00Z".parse().unwrap()), "{error}");
+    assert_eq!(server.asked().len(), 2);
+    // Others may have stopped meanwhile: an hour later one request looks again.
+    *now.lock().unwrap() += jiff::SignedDuration::from_mins(60);
+    for _ in 0..3 {
+        client.send(Request::get("/a")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn clients_of_one_account_share_its_limits() {
+    let server = Server::script(vec![reply(200, "{}")]).await;
+    let (gates, span) = (Arc::new(Gates::default()), Duration::from_millis(500));
+    let client = |account: &str| {
+        let api = Api::new(VENDOR, Auth::None).limit(Limit::requests(20, span));
+        let options = Options { gates: gates.clone(), account_key: account.into(), ..quick(&server) };
+        Client::new(api, options).unwrap()
+    };
+    let (one, two, other) = (client("acme"), client("acme"), client("bolt"));
+    let began = Instant::now();
+    let both = (0..40).map(|n| if n % 2 == 0 { &one } else { &two }.send(Request::get("/acme")));
+    let (both, others) =
+        futures::join!(join_all(both), join_all((0..10).map(|_| other.send(Request::get("/bolt")))));
+    assert!(both.iter().chain(&others).all(Result::is_ok));
+    let asked = server.asked();
+    let times = |only: &str| asked.iter().filter(|a| a.target == only).map(|a| a.at).collect::<Vec<_>>();
+    assert!(busiest(&times("/acme"), span) <= 20, "{}", busiest(&times("/acme"), span));
+    assert!(times("/bolt").iter().all(|at| at.duration_since(began) < span), "another account does not wait");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use futures::future::join_all;
 use headwater_core::{
-    auth::{Auth, Carry, ClientAuth, Grant, OAuth, Secret, Token, Vault},
+    auth::{Auth, Carry, ClientAuth, Grant, OAuth, Secret, Token, Turn, Turns, Vault},
     error::{Error, Kind, Result},
     http::{Api, Client, Options},
     object::Request,
@@ -51,6 +51,7 @@ fn client(server: &Server, oauth: OAuth, vault: Option<Arc<Shelf>>) -> Client {
 /// A vault in memory, slow like a disk.
 #[derive(Default)]
 struct Shelf {
+    turns: Turns,
     token: Mutex<Option<Token>>,
     broken: AtomicBool,
 }
@@ -58,7 +59,7 @@ struct Shelf {
 #[async_trait]
 impl Vault for Shelf {
     async fn load(&self, key: &str) -> Result<Option<Token>> {
-        assert_eq!(key, "acme");
+        assert!(key == "acme" || key.starts_with("consent "), "{key}");
         Ok(self.token.lock().unwrap().clone())
     }
     async fn store(&self, _: &str, token: &Token) -> Result<()> {
@@ -68,6 +69,9 @@ impl Vault for Shelf {
         }
         *self.token.lock().unwrap() = Some(token.clone());
         Ok(())
+    }
+    async fn turn(&self, key: &str) -> Turn {
+        self.turns.wait(key).await
     }
 }
 
@@ -148,6 +152,31 @@ async fn fifty_requests_renew_a_rotating_token_once() {
     assert_eq!(shelf.token.lock().unwrap().as_ref().unwrap().refresh, Some(Secret::new("refresh-3")));
     let host = server.asked()[0].header("x-headwater-host").unwrap().to_owned();
     assert_eq!(host, "login.vendor.example");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sources_of_one_consent_renew_its_token_once() {
+    let (server, vendor, shelf) = rotating(Duration::from_millis(50)).await;
+    let of_source = |name: &str| {
+        let options = Options {
+            vault: Some(Arc::clone(&shelf) as Arc<dyn Vault>),
+            vault_key: name.into(),
+            ..quick(&server)
+        };
+        Arc::new(Client::new(Api::new(VENDOR, Auth::OAuth(refreshing())), options).unwrap())
+    };
+    let clients = [of_source("sales"), of_source("support")];
+    for round in 1..=3 {
+        let asked = clients.iter().cycle().take(20).cloned();
+        let tasks =
+            asked.map(|client| tokio::spawn(async move { client.send(Request::get("/a")).await.map(drop) }));
+        for result in join_all(tasks).await {
+            result.unwrap().unwrap();
+        }
+        assert_eq!(vendor.renewals.load(Ordering::SeqCst), round);
+        *vendor.good.lock().unwrap() = "ended early".into();
+    }
+    assert!(!vendor.early.load(Ordering::SeqCst), "a token was used before it was stored");
 }
 
 #[tokio::test]

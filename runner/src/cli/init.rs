@@ -17,6 +17,8 @@ listen = "0.0.0.0:8080"
 
 [warehouse]
 type = "sqlite"                 # one file a source, in data_dir/warehouse
+# type = "postgres"             # or a schema a source, in a database that you have
+# url = "${HEADWATER_POSTGRES}" # postgres://user:password@host:5432/database?sslmode=verify-full
 
 # Your own site or app: any Segment library sends here with the write key that `headwater sources` shows.
 [[source]]
@@ -30,6 +32,13 @@ connector = "segment"
 # schedule = "every 3h"
 # start_date = "2024-01-01"
 # settings = { api_key = "${STRIPE_KEY}" }
+
+# A destination of all calls: each is posted as JSON, signed by Standard Webhooks.
+# [[destination]]
+# name = "crm"
+# type = "webhook"               # or "segment", with a write_key: any Segment-compatible server
+# url = "https://hooks.example.com/headwater"
+# secret = "${CRM_SECRET}"       # whsec_ and what `openssl rand -base64 32` prints
 "#;
 
 /// Write a headwater.toml to begin with.
@@ -62,13 +71,11 @@ mod tests {
             .replace("# [[", "[[")
             .replace("\n# ", "\n")
             .replace("Your own", "#")
-            .replace("An app's", "#");
-        assert_eq!(
-            Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &|_| Some("k".into()))
-                .unwrap()
-                .source
-                .len(),
-            2
-        );
+            .replace("An app's", "#")
+            .replace("A destination of", "#");
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let all =
+            Config::parse(&all.replace("\nHeadwater", "\n# Headwater"), &|_| Some(secret.into())).unwrap();
+        assert_eq!((all.source.len(), all.destination.len()), (2, 1));
     }
 }

@@ -10,6 +10,7 @@ use crate::{config::Config, service::Socket};
 mod books;
 pub mod catalog;
 mod demo;
+mod destination;
 mod init;
 pub mod new;
 mod normalize;
@@ -67,8 +68,16 @@ enum Command {
     Replay(replay::Args),
     /// Show where a row comes from, or what became of a message.
     Trace(trace::Args),
+    /// Show the destinations: how far each is, and what failed.
+    Destinations(destination::DestinationsArgs),
+    /// Show the calls that a destination did not take.
+    DeadLetters(destination::DeadLettersArgs),
+    /// Send dead letters again.
+    Resend(destination::ResendArgs),
     /// Show what became of everything received, and whether the books balance.
     Books(books::Args),
+    /// Show what is spent of the accounts' daily allotments, and which sources wait for one.
+    Quota(source::QuotaArgs),
     /// Show how the latest runs went.
     Runs(source::RunsArgs),
     /// Begin a connector of your own.
@@ -147,7 +156,11 @@ pub fn main() -> ExitCode {
             Command::Replay(args) => replay::run(&globals, args).await,
             Command::Trace(args) => trace::run(&globals, args).await,
             Command::Query(args) => query::run(&globals, args),
+            Command::Destinations(args) => destination::destinations(&globals, args).await,
+            Command::DeadLetters(args) => destination::dead_letters(&globals, args).await,
+            Command::Resend(args) => destination::resend(&globals, args).await,
             Command::Books(args) => books::run(&globals, args).await,
+            Command::Quota(args) => source::quota(&globals, args).await,
             Command::Runs(args) => source::runs(&globals, args).await,
             Command::New(args) => new::run(args),
             Command::Validate(args) => validate::run(&globals, args),

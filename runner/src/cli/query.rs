@@ -1,12 +1,16 @@
-//! `headwater query`: SQL over the embedded warehouse, read-only.
+//! `headwater query`: SQL over the warehouse, read-only.
 
 use clap::{Args as ClapArgs, ValueEnum};
 use headwater_core::error::Result;
 
 use super::{End, Globals};
-use crate::{service::warehouse_folder, warehouse::query};
+use crate::{
+    config::WarehouseSettings,
+    service::warehouse_folder,
+    warehouse::query::{self, Place},
+};
 
-/// Ask the embedded warehouse.
+/// Ask the warehouse.
 #[derive(ClapArgs)]
 pub(super) struct Args {
     /// The question: tables are named schema.table.
@@ -14,7 +18,7 @@ pub(super) struct Args {
     /// How to print the answer.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
-    /// The data folder, if it is not the configuration's (the demo prints its own).
+    /// The data folder of an embedded warehouse, if it is not the configuration's (the demo prints its own).
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<std::path::PathBuf>,
 }
@@ -27,15 +31,23 @@ enum Format {
 }
 
 pub(super) fn run(globals: &Globals, args: Args) -> Result<End> {
-    let folder = match args.data_dir {
-        Some(folder) => folder,
-        None => globals.config()?.data_dir,
+    let (folder, warehouse) = match args.data_dir {
+        Some(folder) => (folder, WarehouseSettings::Sqlite {}),
+        None => {
+            let config = globals.config()?;
+            (config.data_dir, config.warehouse)
+        }
+    };
+    let folder = warehouse_folder(&folder);
+    let place = match &warehouse {
+        WarehouseSettings::Sqlite {} => Place::Folder(&folder),
+        WarehouseSettings::Postgres(settings) => Place::Postgres(settings),
     };
     let format = match args.format {
         Format::Table => query::Format::Table,
         Format::Csv => query::Format::Csv,
         Format::Jsonl => query::Format::Jsonl,
     };
-    query::query(&warehouse_folder(&folder), &args.sql, format, &mut std::io::stdout().lock())?;
+    query::query(place, &args.sql, format, &mut std::io::stdout())?;
     Ok(End::Done)
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::{End, Globals, say, source};
 use crate::{
     config::{date, nearest, unknown_connector},
-    sync::{Bounds, Job, Silent, Tools, sync},
+    sync::{Bounds, Job, Shared, Silent, Tools, sync},
     warehouse::{
         Committed, Load, Schema, Swept, Warehouse,
         table::{Cell, TableSpec},
@@ -87,6 +87,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
         observer: Arc::new(Silent),
         stop: stopping,
         bounds: Bounds::default(),
+        shared: Shared::default(),
     };
     let job = Job {
         source: connector.name.replace('-', "_"),
@@ -101,6 +102,7 @@ pub(super) async fn run(globals: &Globals, args: Args) -> Result<End> {
         full: false,
         touched_only: false,
         accept_deletes: false,
+        reserve: 0.0,
     };
     let report = sync(&job, &tools).await;
     if let Some(file) = &args.state {

@@ -62,6 +62,14 @@ pub(super) struct SourcesArgs {
     json: bool,
 }
 
+/// Show what is spent of the accounts' daily allotments, and which sources wait for one.
+#[derive(ClapArgs)]
+pub(super) struct QuotaArgs {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Show how the latest runs went.
 #[derive(ClapArgs)]
 pub(super) struct RunsArgs {
@@ -292,6 +300,43 @@ pub(super) async fn sources(globals: &Globals, args: SourcesArgs) -> Result<End>
         for webhook in source["webhooks"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             say(&format!("  webhook    {webhook}"))?;
         }
+    }
+    Ok(End::Done)
+}
+
+pub(super) async fn quota(globals: &Globals, args: QuotaArgs) -> Result<End> {
+    let found = done(globals, Ask::Quota, &mut |_| ()).await?;
+    if args.json {
+        say(&found.to_string())?;
+        return Ok(End::Done);
+    }
+    let quotas = found["quotas"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Vec<String>> = quotas
+        .iter()
+        .map(|quota| {
+            let text = |name: &str| quota[name].as_str().unwrap_or_default().to_owned();
+            let limit = [text("host"), text("limit")].into_iter().filter(|part| !part.is_empty());
+            let amount =
+                quota["amount"].as_u64().map_or("not told yet".to_owned(), |amount| amount.to_string());
+            vec![
+                text("account"),
+                limit.collect::<Vec<_>>().join(" "),
+                format!("{} of {amount} {}", quota["spent"], text("of")),
+                text("until"),
+                if quota["told"].is_null() { "counted" } else { "told by the vendor" }.to_owned(),
+            ]
+        })
+        .collect();
+    match rows.is_empty() {
+        true => say("no daily allotment has been used")?,
+        false => {
+            for line in table::lines(&["account", "limit", "spent", "comes back", "how we know"], &rows) {
+                say(&line)?;
+            }
+        }
+    }
+    for (source, until) in found["paused"].as_object().into_iter().flatten() {
+        say(&format!("{source} waits until {}", until.as_str().unwrap_or_default()))?;
     }
     Ok(End::Done)
 }

@@ -13,6 +13,8 @@ pub(super) struct Args {}
 pub(super) fn run(globals: &Globals, _: Args) -> Result<End> {
     let config = Config::load(&globals.file, true)?;
     crate::service::check_versions(&config.data_dir)?;
-    say(&format!("{} is good: {} sources", globals.file.display(), config.source.len()))?;
+    let (sources, destinations) = (config.source.len(), config.destination.len());
+    let more = if destinations > 0 { format!(", {destinations} destinations") } else { String::new() };
+    say(&format!("{} is good: {sources} sources{more}", globals.file.display()))?;
     Ok(End::Done)
 }

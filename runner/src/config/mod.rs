@@ -15,13 +15,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::sync::schedule::duration;
+use crate::{sync::schedule::duration, warehouse::postgres::PostgresSettings};
 
+mod destination;
 mod source;
 mod text;
 
+pub use destination::{Begin, DestinationKind, DestinationSettings, Terms};
 pub use source::SourceSettings;
-pub use text::{closest, date, nearest, unknown_connector, unknown_source};
+pub use text::{closest, date, nearest, unknown_connector, unknown_destination, unknown_source};
 use text::{expand, one_line, read};
 
 /// The whole file.
@@ -43,6 +45,8 @@ pub struct Config {
     pub oauth: BTreeMap<String, OAuthApp>,
     /// The sources.
     pub source: Vec<SourceSettings>,
+    /// The destinations: where calls are sent, apart from the warehouse.
+    pub destination: Vec<DestinationSettings>,
 }
 
 /// What vendors and libraries reach.
@@ -96,6 +100,8 @@ pub struct Console {
 pub enum WarehouseSettings {
     /// The embedded warehouse: one file a source, in `data_dir/warehouse`.
     Sqlite {},
+    /// A Postgres: a schema for each source.
+    Postgres(PostgresSettings),
 }
 
 /// Your own OAuth app.
@@ -118,6 +124,7 @@ impl Default for Config {
             warehouse: WarehouseSettings::Sqlite {},
             oauth: BTreeMap::new(),
             source: Vec::new(),
+            destination: Vec::new(),
         }
     }
 }
@@ -134,7 +141,7 @@ impl Default for Receive {
             max_batch_bytes: 500 << 10,
             max_batch_calls: 2_500,
             max_webhook_bytes: 8 << 20,
-            max_connections: 8_192,
+            max_connections: 4_096,
             max_bodies_bytes: 64 << 20,
             low_disk: 64 << 20,
             ready_disk: 256 << 20,
@@ -174,22 +181,11 @@ impl Config {
         let mut value: Value = toml::from_str(text)
             .map_err(|error| Error::config(one_line(error.message(), text, error.span())))?;
         expand(&mut value, env, "")?;
-        let sources = value.get_mut("source").map(Value::take).unwrap_or(Value::Array(Vec::new()));
-        if let Some(object) = value.as_object_mut() {
-            object.remove("source");
-        }
+        let sources = take(&mut value, "source")?;
+        let destinations = take(&mut value, "destination")?;
         let mut config: Self = read(value).map_err(Error::config)?;
-        let Value::Array(sources) = sources else {
-            return Err(Error::config("source has to be written [[source]], one for each"));
-        };
-        for (place, source) in sources.into_iter().enumerate() {
-            let name = source
-                .get("name")
-                .and_then(Value::as_str)
-                .map_or(format!("number {}", place + 1), str::to_owned);
-            let source = read(source).map_err(|error| Error::config(error).within("source", &name))?;
-            config.source.push(source);
-        }
+        config.source = each("source", sources)?;
+        config.destination = each("destination", destinations)?;
         config.check()?;
         Ok(config)
     }
@@ -212,7 +208,18 @@ impl Config {
                 .within("source", &source.name));
             }
         }
+        let mut taken = BTreeSet::new();
+        for destination in &self.destination {
+            let within = |error: Error| error.within("destination", &destination.name);
+            if !taken.insert(destination.name.as_str()) {
+                return Err(within(Error::config("there are two of that name")));
+            }
+            destination.check(&names).map_err(within)?;
+        }
         self.receive.check()?;
+        if let WarehouseSettings::Postgres(settings) = &self.warehouse {
+            settings.check()?;
+        }
         if let Some(url) = &self.receive.public_url {
             let url = url::Url::parse(url)
                 .map_err(|error| Error::config(format!("receive.public_url: {error}")))?;
@@ -222,6 +229,25 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Takes what is written `[[name]]` out of the file.
+fn take(file: &mut Value, name: &str) -> Result<Vec<Value>> {
+    match file.as_object_mut().and_then(|file| file.remove(name)) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(items)) => Ok(items),
+        Some(_) => Err(Error::config(format!("{name} has to be written [[{name}]], one for each"))),
+    }
+}
+
+/// Reads each of them; what is wrong is said with its name.
+fn each<T: serde::de::DeserializeOwned>(what: &'static str, items: Vec<Value>) -> Result<Vec<T>> {
+    let read = |(place, item): (usize, Value)| {
+        let name = item.get("name").and_then(Value::as_str);
+        let name = name.map_or(format!("number {}", place + 1), str::to_owned);
+        read(item).map_err(|error| Error::config(error).within(what, name))
+    };
+    items.into_iter().enumerate().map(read).collect()
 }
 
 impl Receive {
@@ -300,10 +326,18 @@ mod tests {
     #[test]
     fn every_error_says_what_to_do() {
         let source = |line: &str| format!("[[source]]\nname = \"a\"\nconnector = \"segment\"\n{line}\n");
+        let webhook = |line: &str| {
+            let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+            format!(
+                "[[destination]]\nname = 'crm'\ntype = 'webhook'\nurl = 'https://hooks.example.com/in'\nsecret = '{secret}'\n{line}\n"
+            )
+        };
         for (text, expected) in [
             ("data_dri = 'x'".to_owned(), "unknown key data_dri; did you mean data_dir?"),
             ("[receive]\nlisten = 'x'".to_owned(), "invalid socket address"),
             ("a = ".to_owned(), "line 1:"),
+            ("[warehouse]\ntype = 'postgres'\nhots = 'x'".to_owned(), "unknown key hots; did you mean host?"),
+            ("[warehouse]\ntype = 'postgres'\nurl = 'x'".to_owned(), "warehouse.url: it is no address"),
             (source("shedule = 'every 3h'"), "source a: unknown key shedule; did you mean schedule?"),
             (source("schedule = 'every 3h'"), "has no objects"),
             (source("settings = { x = 1 }"), "source a: settings: unknown key x; there are none here"),
@@ -314,6 +348,25 @@ mod tests {
             (source("").repeat(2), "two of that name"),
             (source("").replace("segment", "segmnet"), "unknown connector segmnet; the nearest are segment"),
             (source("").replace("\"a\"", "\"A b\""), "A b"),
+            ("destination = 1".to_owned(), "written [[destination]]"),
+            (webhook("sercet = 'x'"), "destination crm: unknown key sercet; did you mean secret?"),
+            (webhook("").replace("webhook", "webhok"), "unknown value webhok; did you mean webhook?"),
+            (webhook("").replace("https", "http"), "use https"),
+            (webhook("").replace("hooks.example.com", "192.168.0.1"), "no public address"),
+            (webhook("sources = ['b']"), "there is no source b: the config names none"),
+            (webhook("write_key = 'x'"), "write_key is nothing that a destination of type webhook has"),
+            (webhook("retain = 'long'"), "retain \"long\" is no time"),
+            (webhook("retry = { frist = '1s' }"), "retry: unknown key frist; did you mean first?"),
+            (webhook("retry = { first = '2h' }"), "longer than retry.longest"),
+            (webhook("concurrency = 0"), "from 1 to 256"),
+            (webhook("hash = ['email']"), "has to begin with"),
+            (webhook("").replace("whsec_", "whsec_!"), "openssl rand -base64 32"),
+            (webhook("").replace("secret", "# secret"), "openssl rand -base64 32"),
+            (webhook("").repeat(2), "two of that name"),
+            (
+                webhook("").replace("webhook", "segment"),
+                "secret is nothing that a destination of type segment",
+            ),
         ] {
             let error = parse(&text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}\n{error}");

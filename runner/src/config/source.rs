@@ -16,6 +16,9 @@ use serde_json::Value;
 use super::{date, nearest, unknown_connector};
 use crate::sync::schedule::Schedule;
 
+/// The usual share of daily allotments that scheduled syncs leave.
+const RESERVE: f64 = 0.1;
+
 /// One source.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +39,9 @@ pub struct SourceSettings {
     /// How late a run may begin, at random, so that not everything starts at once: `5m`. None without one.
     #[serde(default)]
     pub jitter: Option<String>,
+    /// The share of the account's daily allotments that scheduled syncs leave to your own other uses, such as `20%`; 10% without one.
+    #[serde(default)]
+    pub reserve: Option<String>,
     /// Only these collections.
     #[serde(default)]
     pub collections: Vec<String>,
@@ -82,6 +88,18 @@ fn yes() -> bool {
     true
 }
 
+/// Says which of these is no member that can be hashed or left out.
+pub(super) fn check_members<'a>(members: impl Iterator<Item = &'a String>) -> Result<()> {
+    for member in members {
+        if !["properties.", "traits.", "context."].iter().any(|start| member.starts_with(start)) {
+            return Err(Error::config(format!(
+                "{member:?} has to begin with properties., traits. or context."
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl SourceSettings {
     /// Says what is wrong with it.
     pub fn check(&self) -> Result<()> {
@@ -98,20 +116,19 @@ impl SourceSettings {
             Schedule::parse(schedule, self.timezone.as_deref(), self.jitter.as_deref())?;
         }
         self.start()?;
+        self.reserved()?;
         self.calls_schema()?;
-        for field in self.hash.iter().chain(&self.drop) {
-            if !["properties.", "traits.", "context."].iter().any(|start| field.starts_with(start)) {
-                return Err(Error::config(format!(
-                    "{field:?} has to begin with properties., traits. or context."
-                )));
-            }
-        }
-        Ok(())
+        check_members(self.hash.iter().chain(&self.drop))
     }
 
     /// Its connector.
     pub fn connector(&self) -> Result<&'static Connector> {
         connectors::find(&self.connector).ok_or_else(|| unknown_connector(&self.connector))
+    }
+
+    /// The share of daily allotments that scheduled syncs leave, 0 to 1.
+    pub fn reserved(&self) -> Result<f64> {
+        self.reserve.as_deref().map_or(Ok(RESERVE), crate::state::quota::share)
     }
 
     /// Where time-bound collections begin.

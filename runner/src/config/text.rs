@@ -13,11 +13,20 @@ pub fn date(what: &str, text: &str) -> Result<Timestamp> {
 
 /// The error for a source that is not there.
 pub fn unknown_source<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
+    unknown("source", name, known)
+}
+
+/// The error for a destination that is not there.
+pub fn unknown_destination<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
+    unknown("destination", name, known)
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
     Error::config(match closest(name, known.clone()) {
-        Some(near) => format!("there is no source {name}; did you mean {near}?"),
+        Some(near) => format!("there is no {what} {name}; did you mean {near}?"),
         None => match known.collect::<Vec<_>>().join(", ") {
-            none if none.is_empty() => format!("there is no source {name}: the config names none"),
-            known => format!("there is no source {name}; there are {known}"),
+            none if none.is_empty() => format!("there is no {what} {name}: the config names none"),
+            known => format!("there is no {what} {name}; there are {known}"),
         },
     })
 }

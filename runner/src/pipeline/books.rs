@@ -1,5 +1,7 @@
 //! The books: how far the normaliser has come, what it has counted, what it has seen and what it has rejected — one SQLite file, one
-//! transaction a batch, so that they balance at every instant.
+//! transaction a batch, so that they balance at every instant. What was seen longer ago than a moment lies beside it ([`seen`]).
+//!
+//! [`seen`]: super::seen
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +16,9 @@ use rusqlite_migration::{M, Migrations};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// How long a message id is remembered, in days. Beyond it the warehouse's keys still keep duplicates out.
-const DAYS: i64 = 7;
+pub use super::seen::SeenKey;
+use super::seen::{self, Seen};
+
 /// Rejected items that are kept, at most; the oldest go first, and stay in the inbox.
 const REJECTED: i64 = 100_000;
 /// The longest payload that is kept with a rejected item, in bytes; the whole of it is in the inbox.
@@ -32,7 +35,7 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
 ), M::up(
     "ALTER TABLE seen ADD COLUMN delivery INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX rejected_by_delivery ON rejected (delivery);",
-), M::up(
+), M::up("DROP TABLE seen;"), M::up(seen::TABLES), M::up(
     "CREATE TABLE replay (args TEXT PRIMARY KEY, began TEXT NOT NULL, since TEXT NOT NULL, until TEXT NOT NULL, next INTEGER NOT NULL,
                           end INTEGER NOT NULL) STRICT, WITHOUT ROWID;
      CREATE TABLE taken (quarantined INTEGER PRIMARY KEY) STRICT;",
@@ -61,9 +64,6 @@ pub const CHANGES: &str = "changes to objects";
 /// The reason of what was there and cannot be read any more.
 pub const DAMAGED: &str = "damaged";
 
-/// A message id of one source, as the books remember it.
-pub type SeenKey = [u8; 16];
-
 /// What a message is remembered by.
 pub fn seen_key(source: &str, message_id: &str) -> SeenKey {
     let mut digest = Sha256::new();
@@ -84,8 +84,8 @@ pub struct Entry {
     pub calls: u64,
     /// Messages that were new, and the deliveries that brought them.
     pub seen: Vec<(SeenKey, u64)>,
-    /// (source, stage, reason) and how many more; of the stage [`SCHEMA`], a schema instead of a source.
-    pub counts: BTreeMap<(String, &'static str, String), u64>,
+    /// By source, stage and reason, how many more; of the stage [`SCHEMA`], a schema instead of a source.
+    pub counts: BTreeMap<String, BTreeMap<&'static str, BTreeMap<String, u64>>>,
     /// Items that became nothing.
     pub rejected: Vec<RejectedItem>,
     /// What a replay has done.
@@ -123,7 +123,15 @@ pub struct ReplayJob {
 impl Entry {
     /// Counts one more.
     pub fn count(&mut self, source: &str, stage: &'static str, reason: &str, n: u64) {
-        *self.counts.entry((source.to_owned(), stage, reason.to_owned())).or_default() += n;
+        // Mostly it is there: then nothing is allocated for it.
+        let known = self.counts.get_mut(source).and_then(|stages| stages.get_mut(stage)?.get_mut(reason));
+        match known {
+            Some(count) => *count += n,
+            None => {
+                let stages = self.counts.entry(source.to_owned()).or_default();
+                stages.entry(stage).or_default().insert(reason.to_owned(), n);
+            }
+        }
     }
 }
 
@@ -172,7 +180,15 @@ pub struct Ledger {
 
 /// The books.
 #[derive(Clone)]
-pub struct Books(Arc<Mutex<Connection>>);
+pub struct Books(Arc<Mutex<Shelf>>);
+
+/// The file, and what lies beside it.
+struct Shelf {
+    db: Connection,
+    seen: Seen,
+    /// The day on which what is old was last forgotten.
+    swept: i64,
+}
 
 impl Books {
     /// Says if `file` was written by a newer Headwater. Nothing is changed.
@@ -192,16 +208,26 @@ impl Books {
             )
             .map_err(|error| named(&error))?;
         Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| named(&error))?;
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        let mut seen =
+            Seen::open(&connection, &file.with_file_name("seen")).map_err(|error| named(&error))?;
+        seen.forget(&mut connection, today()).map_err(|error| named(&error))?;
+        Ok(Self(Arc::new(Mutex::new(Shelf { db: connection, seen, swept: today() }))))
     }
 
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let connection = self.0.clone();
+        self.with_seen(move |shelf| work(&mut shelf.db)).await
+    }
+
+    async fn with_seen<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Shelf) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let shelf = self.0.clone();
         tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+            work(&mut shelf.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
         })
         .await
         .map_err(|error| Error::transient(format!("the books' work was ended: {error}")))?
@@ -242,34 +268,25 @@ impl Books {
 
     /// The delivery that brought a message, as long as it is remembered.
     pub async fn delivery_of(&self, key: SeenKey) -> Result<Option<u64>> {
-        self.with(move |db| delivery_of(db, &key)).await
+        Ok(self.seen(vec![key]).await?.into_iter().next().flatten())
     }
 
-    /// Which of these messages have been seen before.
-    pub async fn seen(&self, keys: Vec<SeenKey>) -> Result<Vec<bool>> {
-        self.with(move |db| {
-            let mut find = db.prepare_cached("SELECT 1 FROM seen WHERE id = ?")?;
-            keys.iter().map(|key| find.exists([key.as_slice()])).collect()
-        })
-        .await
+    /// The deliveries that brought these messages, as far as they are remembered.
+    pub async fn seen(&self, keys: Vec<SeenKey>) -> Result<Vec<Option<u64>>> {
+        self.with_seen(move |shelf| Ok(shelf.seen.find(&keys))).await
     }
 
     /// Writes a batch: all of it or nothing.
     pub async fn commit(&self, entry: Entry) -> Result<()> {
-        self.with(move |db| {
+        self.with_seen(move |Shelf { db, seen, swept }| {
+            let today = today();
+            if std::mem::replace(swept, today) != today {
+                seen.forget(db, today)?;
+            }
+            seen.tidy(db)?;
             let change = db.transaction()?;
-            let today = Timestamp::now().as_second().div_euclid(86_400);
             {
-                let mut remember = change
-                    .prepare_cached("INSERT OR IGNORE INTO seen (id, day, delivery) VALUES (?, ?, ?)")?;
-                let mut become_its = change.prepare_cached(
-                    "INSERT INTO seen (id, day, delivery) VALUES (?, ?, ?)
-                     ON CONFLICT DO UPDATE SET delivery = excluded.delivery",
-                )?;
-                for (key, delivery) in &entry.seen {
-                    let remember = if entry.replay.is_some() { &mut become_its } else { &mut remember };
-                    remember.execute(params![key.as_slice(), today, number(*delivery)])?;
-                }
+                seen.note(&change, &entry.seen, today)?;
                 if let Some(replay) = &entry.replay {
                     let mut clear = change.prepare_cached("DELETE FROM rejected WHERE delivery = ?")?;
                     for delivery in &replay.deliveries {
@@ -279,8 +296,12 @@ impl Books {
                         .prepare_cached("UPDATE replay SET next = ? WHERE args = ?")?
                         .execute(params![number(replay.next), replay.args])?;
                 }
-                for ((source, stage, reason), n) in &entry.counts {
-                    count(&change, source, stage, reason, *n)?;
+                for (source, stages) in &entry.counts {
+                    for (stage, reasons) in stages {
+                        for (reason, n) in reasons {
+                            count(&change, source, stage, reason, *n)?;
+                        }
+                    }
                 }
                 let mut reject = change.prepare_cached(
                     "INSERT INTO rejected (source, delivery, item, received_at, reason, payload) VALUES (?, ?, ?, ?, ?, ?)",
@@ -305,14 +326,11 @@ impl Books {
             }
             set_position(&change, "inbox", entry.inbox)?;
             set_position(&change, "calls", entry.calls)?;
-            change.commit()
+            change.commit()?;
+            seen.noted(&entry.seen, today);
+            Ok(())
         })
         .await
-    }
-
-    /// The deliveries that brought these messages, as far as they are remembered.
-    pub async fn deliveries_of(&self, keys: Vec<SeenKey>) -> Result<Vec<Option<u64>>> {
-        self.with(move |db| keys.iter().map(|key| delivery_of(db, key)).collect()).await
     }
 
     /// Begins a replay; one that was begun with the same words, and has not ended, goes on.
@@ -378,18 +396,6 @@ impl Books {
         self.with(move |db| rejected(db, "WHERE delivery = ?1 ORDER BY item", number(delivery))).await
     }
 
-    /// Forgets messages that are older than the window, some at a time; returns how many went.
-    pub async fn forget(&self) -> Result<usize> {
-        self.with(|db| {
-            let before = Timestamp::now().as_second().div_euclid(86_400) - DAYS;
-            db.execute(
-                "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE day < ? LIMIT 50000)",
-                [before],
-            )
-        })
-        .await
-    }
-
     /// All counts.
     pub async fn counts(&self) -> Result<Vec<Count>> {
         self.with(|db| counts(db)).await
@@ -418,11 +424,9 @@ fn rejected(db: &Connection, which: &str, bound: i64) -> rusqlite::Result<Vec<Re
     .collect()
 }
 
-/// Zero stands for a message of before deliveries were remembered.
-fn delivery_of(db: &Connection, key: &SeenKey) -> rusqlite::Result<Option<u64>> {
-    let mut find = db.prepare_cached("SELECT delivery FROM seen WHERE id = ?")?;
-    let found = find.query_row([key.as_slice()], |row| row.get::<_, i64>(0)).optional()?;
-    Ok(found.map(i64::unsigned_abs).filter(|delivery| *delivery > 0))
+/// Days since 1970.
+fn today() -> i64 {
+    Timestamp::now().as_second().div_euclid(86_400)
 }
 
 fn position(db: &Connection, name: &str) -> rusqlite::Result<u64> {

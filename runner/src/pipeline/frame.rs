@@ -53,7 +53,7 @@ pub struct Replayed {
 pub struct Gone {
     /// Its message id.
     pub id: String,
-    /// The tables that have it.
+    /// The tables that have it: its event's first, the one of its kind last.
     pub tables: Vec<String>,
 }
 
@@ -61,18 +61,18 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// One frame's body.
-pub fn encode(address: &Address, json: &[u8]) -> Result<Bytes> {
-    let mut out = serde_json::to_vec(address)?;
+/// Writes one frame's body: the address, and whatever JSON `write` adds.
+pub fn write(address: &Address, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    serde_json::to_writer(&mut *out, address)?;
     out.push(b'\n');
-    out.extend_from_slice(json);
-    Ok(out.into())
+    write(out);
+    Ok(())
 }
 
-/// The address and the record of a frame's body.
+/// The address and the record of a frame's body. The log has proven that it is as it was written.
 pub fn decode(body: &Bytes) -> Result<(Address, Record)> {
     let end = end(body)?;
-    Ok((serde_json::from_slice(&body[..end])?, Record::parse(&body.slice(end + 1..))?))
+    Ok((serde_json::from_slice(&body[..end])?, Record::known(body.slice(end + 1..))))
 }
 
 /// The address of a frame's body, where the record does not matter.

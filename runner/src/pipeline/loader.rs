@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use headwater_connectors as connectors;
 use headwater_core::{
     error::{Error, Result},
     object::{Change, Op, Version},
@@ -16,7 +15,10 @@ use headwater_core::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinHandle},
+};
 
 use super::{books::Books, frame};
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
 };
 
 /// Bytes of calls that are loaded at once.
-const BATCH: usize = 8 << 20;
+const BATCH: usize = 4 << 20;
 /// How long a schema that cannot be loaded is left aside, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -53,13 +55,16 @@ pub struct Position {
     pub replayed: u64,
 }
 
+/// The connector of each source, by the sources' names.
+type Connectors = HashMap<String, &'static str>;
+
 /// Loads calls into the warehouse.
 pub struct Loader {
     calls: Arc<Log>,
     books: Books,
     warehouse: Arc<dyn Warehouse>,
     /// Which connector each source has: its collections are the tables that changes go to.
-    connectors: HashMap<String, &'static str>,
+    connectors: Arc<Connectors>,
     /// Hears of sources that have rows to be fetched again.
     touched: mpsc::UnboundedSender<String>,
     schemas: HashMap<String, (Arc<dyn Schema>, Position)>,
@@ -67,6 +72,8 @@ pub struct Loader {
     ahead: u64,
     /// Frames between what every schema has and `ahead` that cannot be read.
     damaged: u64,
+    /// The frames that follow, made into rows while those before them are committed.
+    following: Option<JoinHandle<Result<Prepared>>>,
     /// Schemas that cannot be loaded right now, and when to try again: they hold back no other.
     stuck: BTreeSet<String>,
     retry: Instant,
@@ -79,18 +86,19 @@ impl Loader {
         calls: Arc<Log>,
         books: Books,
         warehouse: Arc<dyn Warehouse>,
-        connectors: HashMap<String, &'static str>,
+        connectors: Connectors,
         touched: mpsc::UnboundedSender<String>,
     ) -> Self {
         Self {
             calls,
             books,
             warehouse,
-            connectors,
+            connectors: Arc::new(connectors),
             touched,
             schemas: HashMap::new(),
             ahead: 0,
             damaged: 0,
+            following: None,
             stuck: BTreeSet::new(),
             retry: Instant::now(),
             pause: FIRST_PAUSE,
@@ -151,16 +159,27 @@ impl Loader {
             }
             return Ok(true);
         }
-        let (frames, last) = self.read(next, end).await?;
-        // As many as there should have been: also those beyond the end count, and a hole may reach over it.
-        let mut damaged = (last + 1 - next).saturating_sub(frames.len() as u64);
+        let prepared = match self.following.take() {
+            Some(following) => following.await.map_err(ended)?,
+            None => self.prepare(next, end).await.map_err(ended)?,
+        };
+        // What follows was asked for before it was known where to go on: after a schema was left aside that is further back.
+        let prepared = match prepared {
+            Ok(prepared) if prepared.from == next => prepared,
+            _ => self.prepare(next, end).await.map_err(ended)??,
+        };
+        let last = prepared.last;
+        let damaged = prepared.damaged;
         if damaged > 0 {
             tracing::error!(
                 frames = damaged,
                 "calls were lost from the calls log before they were loaded: headwater replay makes them again"
             );
         }
-        damaged += self.load(frames, last).await?;
+        if last < end {
+            self.following = Some(self.prepare(last + 1, end));
+        }
+        self.load(prepared).await;
         self.ahead = last;
         self.damaged += damaged;
         if self.stuck.is_empty() {
@@ -172,75 +191,48 @@ impl Loader {
         Ok(true)
     }
 
-    /// Frames from `next` to `end`, and the last place that they cover. What a replay makes of a delivery is never parted: its rows
-    /// would be gone for a while, or for good.
-    async fn read(&self, next: u64, end: u64) -> Result<(Vec<Frame>, u64)> {
-        let mut most = BATCH;
-        loop {
-            let mut batch = self.calls.read(next, most).await?;
-            batch.frames.retain(|frame| frame.seq <= end);
-            let last = (batch.next - 1).min(end);
-            let of = |frame: &Frame| {
-                let replay = frame::address(&frame.body).ok()?.replay?;
-                Some(frame.seq + u64::from(replay.rest))
-            };
-            let Some(until) = batch.frames.last().and_then(of).filter(|until| *until > last && last < end)
-            else {
-                return Ok((batch.frames, last));
-            };
-            // What can no longer be read may have been part of it: the frames that are left say where it began.
-            let parted = batch.frames.iter().rev().take_while(|frame| of(frame) == Some(until)).count();
-            let whole = batch.frames.len() - parted;
-            if let Some(last) = whole.checked_sub(1).map(|at| batch.frames[at].seq) {
-                batch.frames.truncate(whole);
-                return Ok((batch.frames, last));
-            }
-            most *= 2;
-        }
+    /// Reads frames and makes rows of them, beside whatever else is done.
+    fn prepare(&self, from: u64, end: u64) -> JoinHandle<Result<Prepared>> {
+        let calls = self.calls.clone();
+        let connectors = self.connectors.clone();
+        let known = self.schemas.iter().map(|(name, (_, position))| (name.clone(), position.seq)).collect();
+        tokio::spawn(async move {
+            let (frames, last) = read(&calls, from, end).await?;
+            // As many as there should have been: also those beyond the end count, and a hole may reach over it.
+            let missing = (last + 1 - from).saturating_sub(frames.len() as u64);
+            tokio::task::spawn_blocking(move || {
+                let (loads, unreadable) = rows(&frames, &known, &connectors)?;
+                Ok(Prepared { from, last, frames, loads, damaged: missing + unreadable })
+            })
+            .await
+            .map_err(ended)?
+        })
     }
 
-    /// Loads these frames, and returns how many of them cannot be read.
-    async fn load(&mut self, frames: Vec<Frame>, last: u64) -> Result<u64> {
-        let mut unreadable = 0;
-        let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
-        for frame in frames {
-            let (address, record) = match frame::decode(&frame.body) {
-                Ok(decoded) => decoded,
-                Err(error) => {
-                    // Whatever wrote it, waiting does not make it readable: it holds back none of the others.
-                    tracing::error!(frame = frame.seq, %error, "a frame of the calls log cannot be read");
-                    unreadable += 1;
-                    continue;
-                }
-            };
-            if self.stuck.contains(&address.schema) {
+    /// Commits what has been prepared, schema by schema.
+    async fn load(&mut self, prepared: Prepared) {
+        let Prepared { last, frames, loads, .. } = prepared;
+        for (schema, mut pending) in loads {
+            if self.stuck.contains(&schema) {
                 continue;
             }
-            match self.open(&address.schema).await {
-                Ok((_, position)) if frame.seq <= position.seq => continue,
-                Ok(_) => {}
-                Err(error) => {
-                    self.wait_for(&address.schema, &error);
-                    continue;
+            let done: Result<()> = async {
+                let position = self.open(&schema).await?.1.seq;
+                if position >= pending.first {
+                    // It was not known yet how far this schema is: what it has is left out.
+                    let known = HashMap::from([(schema.clone(), position)]);
+                    match rows(&frames, &known, &self.connectors)?.0.remove(&schema) {
+                        Some(left) => pending = left,
+                        None => return Ok(()),
+                    }
                 }
+                self.commit(&schema, pending, last).await
             }
-            let pending = loads.entry(address.schema.clone()).or_default();
-            let rejected = match (&address.collection, address.replay) {
-                (None, Some(replay)) if replay.gone => pending.remove(&address, &record),
-                (None, _) => pending.call(&address, &record),
-                (Some(collection), _) => {
-                    let op = address.op.unwrap_or(Op::Touch);
-                    self.change(pending, &address, collection, op, record)?
-                }
-            };
-            pending.count(&address, rejected);
-        }
-        for (schema, pending) in loads {
-            if let Err(error) = self.commit(&schema, pending, last).await {
+            .await;
+            if let Err(error) = done {
                 self.wait_for(&schema, &error);
             }
         }
-        Ok(unreadable)
     }
 
     /// Leaves a schema aside until later: its calls stay in the log.
@@ -251,46 +243,6 @@ impl Loader {
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
         self.stuck.insert(schema.to_owned());
-    }
-
-    fn change(
-        &self,
-        pending: &mut Pending,
-        address: &frame::Address,
-        name: &str,
-        op: Op,
-        record: Record,
-    ) -> Result<Option<Reject>> {
-        let objects = self
-            .connectors
-            .get(&address.source)
-            .and_then(|connector| connectors::find(connector))
-            .and_then(|connector| connector.objects);
-        let Some(collection) =
-            objects.and_then(|objects| objects.collections.iter().find(|collection| collection.name == name))
-        else {
-            let reason = format!("{} has no collection of that name any more", address.source);
-            return Ok(Some(reject(name, reason, &record)));
-        };
-        let change = Change::upsert(collection.name, record).op(op).version(address.version.map(Version));
-        if op == Op::Touch {
-            pending.touches.insert(touch::key(&change, &address.delivery)?, address.version);
-            pending.touched.insert(address.source.clone());
-            return Ok(None);
-        }
-        let batch = match pending.objects.entry(collection.name) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => {
-                new.insert(Batch::new(Arc::new(TableSpec::object(collection)?)))
-            }
-        };
-        let meta = Meta {
-            pass: None,
-            overlap: false,
-            received_at: Timestamp::now(),
-            delivery: Some(address.delivery.as_str().into()),
-        };
-        Ok(batch.push(&change, meta).err())
     }
 
     async fn commit(&mut self, name: &str, pending: Pending, last: u64) -> Result<()> {
@@ -354,6 +306,8 @@ impl Loader {
 /// What one schema gets from one batch of frames.
 #[derive(Default)]
 struct Pending {
+    /// Its first frame.
+    first: u64,
     calls: CallBatches,
     objects: BTreeMap<&'static str, Batch>,
     touches: BTreeMap<String, Option<i64>>,
@@ -401,7 +355,124 @@ impl Pending {
     }
 }
 
+/// Frames that have been made into rows.
+struct Prepared {
+    from: u64,
+    last: u64,
+    frames: Vec<Frame>,
+    loads: BTreeMap<String, Pending>,
+    /// Frames that are missing or cannot be read.
+    damaged: u64,
+}
+
+fn ended(error: JoinError) -> Error {
+    Error::unexpected(format!("rows were being made: {error}"))
+}
+
+/// Frames from `next` to `end`, and the last place that they cover. What a replay makes of a delivery is never parted: its rows would
+/// be gone for a while, or for good.
+async fn read(calls: &Log, next: u64, end: u64) -> Result<(Vec<Frame>, u64)> {
+    let mut most = BATCH;
+    loop {
+        let mut batch = calls.read(next, most).await?;
+        batch.frames.retain(|frame| frame.seq <= end);
+        let last = (batch.next - 1).min(end);
+        let of = |frame: &Frame| {
+            let replay = frame::address(&frame.body).ok()?.replay?;
+            Some(frame.seq + u64::from(replay.rest))
+        };
+        let Some(until) = batch.frames.last().and_then(of).filter(|until| *until > last && last < end) else {
+            return Ok((batch.frames, last));
+        };
+        // What can no longer be read may have been part of it: the frames that are left say where it began.
+        let parted = batch.frames.iter().rev().take_while(|frame| of(frame) == Some(until)).count();
+        let whole = batch.frames.len() - parted;
+        if let Some(last) = whole.checked_sub(1).map(|at| batch.frames[at].seq) {
+            batch.frames.truncate(whole);
+            return Ok((batch.frames, last));
+        }
+        most *= 2;
+    }
+}
+
 fn reject(table: &str, reason: String, record: &Record) -> Reject {
     let payload = String::from_utf8_lossy(record.bytes()).into_owned();
     Reject { table: table.to_owned(), reason, payload }
+}
+
+/// Makes rows of frames, by schema, and counts those that cannot be read. What a schema is known to have is left out.
+fn rows(
+    frames: &[Frame],
+    known: &HashMap<String, u64>,
+    connectors: &Connectors,
+) -> Result<(BTreeMap<String, Pending>, u64)> {
+    let mut unreadable = 0;
+    let mut loads: BTreeMap<String, Pending> = BTreeMap::new();
+    for frame in frames {
+        let (address, record) = match frame::decode(&frame.body) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                // Whatever wrote it, waiting does not make it readable: it holds back none of the others.
+                tracing::error!(frame = frame.seq, %error, "a frame of the calls log cannot be read");
+                unreadable += 1;
+                continue;
+            }
+        };
+        if known.get(&address.schema).is_some_and(|seq| frame.seq <= *seq) {
+            continue;
+        }
+        if !loads.contains_key(&address.schema) {
+            loads.insert(address.schema.clone(), Pending { first: frame.seq, ..Pending::default() });
+        }
+        let Some(pending) = loads.get_mut(&address.schema) else { continue };
+        let rejected = match (&address.collection, address.replay) {
+            (None, Some(replay)) if replay.gone => pending.remove(&address, &record),
+            (None, _) => pending.call(&address, &record),
+            (Some(collection), _) => {
+                let op = address.op.unwrap_or(Op::Touch);
+                change(connectors, pending, &address, collection, op, record)?
+            }
+        };
+        pending.count(&address, rejected);
+    }
+    Ok((loads, unreadable))
+}
+
+fn change(
+    connectors: &Connectors,
+    pending: &mut Pending,
+    address: &frame::Address,
+    name: &str,
+    op: Op,
+    record: Record,
+) -> Result<Option<Reject>> {
+    let objects = connectors
+        .get(&address.source)
+        .and_then(|connector| headwater_connectors::find(connector))
+        .and_then(|connector| connector.objects);
+    let Some(collection) =
+        objects.and_then(|objects| objects.collections.iter().find(|collection| collection.name == name))
+    else {
+        let reason = format!("{} has no collection of that name any more", address.source);
+        return Ok(Some(reject(name, reason, &record)));
+    };
+    let change = Change::upsert(collection.name, record).op(op).version(address.version.map(Version));
+    if op == Op::Touch {
+        pending.touches.insert(touch::key(&change, &address.delivery)?, address.version);
+        pending.touched.insert(address.source.clone());
+        return Ok(None);
+    }
+    let batch = match pending.objects.entry(collection.name) {
+        std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+        std::collections::btree_map::Entry::Vacant(new) => {
+            new.insert(Batch::new(Arc::new(TableSpec::object(collection)?)))
+        }
+    };
+    let meta = Meta {
+        pass: None,
+        overlap: false,
+        received_at: Timestamp::now(),
+        delivery: Some(address.delivery.as_str().into()),
+    };
+    Ok(batch.push(&change, meta).err())
 }

@@ -13,6 +13,7 @@ use headwater_core::{
     record::{Fields, Raw, Record},
 };
 
+pub mod aside;
 pub mod balance;
 pub mod books;
 mod filter;
@@ -21,6 +22,7 @@ pub mod loader;
 mod normalise;
 pub mod normaliser;
 pub mod replay;
+mod seen;
 mod validate;
 
 pub use filter::Filter;

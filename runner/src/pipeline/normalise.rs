@@ -9,7 +9,9 @@ use headwater_core::{
     object::Change,
     record::{Fields, Raw, Record},
     spec::{Call, CallKind},
+    time::parse_time,
 };
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{Filter, pixel_record, validate};
@@ -142,7 +144,10 @@ fn rejected(error: &Error, record: Option<Record>, stored: &StoredDelivery) -> F
 
 fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
     match pixel_record(&stored.delivery.query) {
-        Ok(record) => vec![(0, one(&record, CallKind::find(&stored.surface), stored, limits, (seq, 0)))],
+        Ok(record) => {
+            let kind = CallKind::find(&stored.surface);
+            vec![(0, one(&record, kind, stored, limits, (seq, 0), &Common::default()))]
+        }
         Err(error) => {
             vec![(0, Fate::Rejected { reason: error.to_string(), payload: stored.delivery.query.clone() })]
         }
@@ -150,35 +155,34 @@ fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> 
 }
 
 fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
-    let whole = match Record::parse(&stored.delivery.body) {
-        Ok(record) => record,
-        Err(error) => return vec![(0, rejected(&error, None, stored))],
+    let one_call = |kind| {
+        // The call's members are asked for next: that proves the whole.
+        let record = Record::known(stored.delivery.body.clone());
+        vec![(0, one(&record, kind, stored, limits, (seq, 0), &Common::default()))]
     };
     match CallKind::find(&stored.surface) {
-        Some(kind) => vec![(0, one(&whole, Some(kind), stored, limits, (seq, 0)))],
-        None => batch(&whole, stored, limits, seq)
-            .unwrap_or_else(|error| vec![(0, rejected(&error, None, stored))]),
+        Some(kind) => one_call(Some(kind)),
+        None => batch(stored, limits, seq).unwrap_or_else(|error| vec![(0, rejected(&error, None, stored))]),
     }
 }
 
-fn batch(whole: &Record, stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, Fate)>> {
-    let Some(list) = whole.at("batch")? else { return Err(Error::unexpected("batch is missing")) };
+fn batch(stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, Fate)>> {
+    // One way through the whole: a batch is large, and its members are asked for by name afterwards.
+    let mut whole = Record::members(&stored.delivery.body)?;
+    let list = whole.take("batch").filter(|list| !list.is_null());
+    let Some(list) = list else { return Err(Error::unexpected("batch is missing")) };
     let calls = list.items().map_err(|_| Error::unexpected("batch is not an array"))?;
-    let common = Common::of(whole)?;
+    let common = Common::of(whole);
     let mut items = Vec::with_capacity(calls.len());
-    for (place, raw) in calls.into_iter().enumerate() {
-        let index = place as u32;
+    for (raw, index) in calls.into_iter().zip(0u32..) {
         let payload = || String::from_utf8_lossy(raw.bytes()).into_owned();
-        if place >= limits.batch_calls {
+        if index as usize >= limits.batch_calls {
             let reason = format!("batch of more than {} calls", limits.batch_calls);
             items.push((index, Fate::Rejected { reason, payload: payload() }));
             continue;
         }
         let fate = match raw.clone().record() {
-            Some(record) => match common.merged(&record) {
-                Ok(record) => one(&record, None, stored, limits, (seq, index)),
-                Err(error) => Fate::Rejected { reason: error.to_string(), payload: payload() },
-            },
+            Some(record) => one(&record, None, stored, limits, (seq, index), &common),
             None => Fate::Rejected { reason: "a call has to be an object".to_owned(), payload: payload() },
         };
         items.push((index, fate));
@@ -187,56 +191,56 @@ fn batch(whole: &Record, stored: &StoredDelivery, limits: Limits, seq: u64) -> R
 }
 
 /// What the top of a batch says for each of its calls.
+#[derive(Default)]
 struct Common {
-    context: Option<Fields>,
-    integrations: Option<Fields>,
-    sent_at: Option<Raw>,
+    context: Fields,
+    integrations: Fields,
+    sent_at: Option<(Raw, Option<Timestamp>)>,
 }
 
 impl Common {
-    fn of(whole: &Record) -> Result<Self> {
-        let object = |name: &str| -> Result<Option<Fields>> {
-            whole
-                .part(name)?
-                .map(|record| record.fields())
-                .transpose()
-                .map(|found| found.filter(|f| !f.is_empty()))
-        };
-        Ok(Self {
-            context: object("context")?,
-            integrations: object("integrations")?,
-            sent_at: whole.at("sentAt")?,
-        })
+    fn of(mut whole: Fields) -> Self {
+        let sent_at = whole.take("sentAt").filter(|raw| !raw.is_null());
+        Self {
+            context: whole.take_fields("context"),
+            integrations: whole.take_fields("integrations"),
+            sent_at: sent_at.map(|raw| {
+                let time = raw.text().and_then(|text| parse_time(&text));
+                (raw, time)
+            }),
+        }
     }
 
-    /// The call with what it does not say itself.
-    fn merged(&self, call: &Record) -> Result<Record> {
-        if self.context.is_none() && self.integrations.is_none() && self.sent_at.is_none() {
-            return Ok(call.clone());
+    /// Gives a call what it does not say itself; returns how many bytes that were.
+    fn complete(&self, call: &mut Call) -> usize {
+        let mut added = 0;
+        let silent = |call: &Call| call.sent_at.is_none() && call.rest.get("sentAt").is_none_or(Raw::is_null);
+        if let Some((raw, time)) = self.sent_at.as_ref().filter(|_| silent(call)) {
+            match time {
+                Some(time) => {
+                    call.rest.take("sentAt");
+                    call.sent_at = Some(*time);
+                }
+                None => call.rest.set("sentAt", raw.clone()),
+            }
+            added += raw.bytes().len();
         }
-        let mut members = call.fields()?;
-        if let Some(sent_at) = &self.sent_at
-            && members.get("sentAt").is_none_or(Raw::is_null)
+        let Call { context, integrations, rest, .. } = call;
+        for (name, own, common) in
+            [("context", context, &self.context), ("integrations", integrations, &self.integrations)]
         {
-            members.set("sentAt", sent_at.clone());
-        }
-        for (name, common) in [("context", &self.context), ("integrations", &self.integrations)] {
-            let Some(common) = common else { continue };
-            let own = members.get(name).filter(|raw| !raw.is_null()).cloned();
-            let mut own = match own.map(Raw::record) {
-                None => Fields::default(),
-                Some(Some(record)) => record.fields()?,
-                // Not an object: validation says so.
-                Some(None) => continue,
-            };
-            for (key, value) in common.iter() {
-                if own.get(key).is_none() {
-                    own.set(key, value.clone());
+            // Where it is something else than an object, validation says so.
+            if rest.get(name).is_some() {
+                continue;
+            }
+            for (member, value) in common.iter() {
+                if own.get(member).is_none() {
+                    added += member.len() + value.bytes().len() + 4;
+                    own.set(member, value.clone());
                 }
             }
-            members.set(name, own.raw());
         }
-        Ok(members.record())
+        added
     }
 }
 
@@ -246,6 +250,7 @@ fn one(
     stored: &StoredDelivery,
     limits: Limits,
     at: (u64, u32),
+    common: &Common,
 ) -> Fate {
     let bytes = record.bytes();
     let payload = || String::from_utf8_lossy(bytes).into_owned();
@@ -253,7 +258,8 @@ fn one(
         Ok(call) => call,
         Err(error) => return Fate::Rejected { reason: error.to_string(), payload: payload() },
     };
-    if let Some(reason) = validate::reason(&call, bytes.len(), limits.call_bytes) {
+    let added = common.complete(&mut call);
+    if let Some(reason) = validate::reason(&call, bytes.len() + added, limits.call_bytes) {
         return Fate::Rejected { reason: reason.to_owned(), payload: payload() };
     }
     if call.message_id.is_empty() {

@@ -2,11 +2,13 @@
 //! any instant repeats a batch whose calls have been cut.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
+    fmt::Write as _,
     sync::{Arc, RwLock},
     time::Duration,
 };
 
+use bytes::Bytes;
 use headwater_core::error::{Error, Result};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -19,10 +21,14 @@ use super::{
     frame::{self, Address},
     normalise::{Fate, Limits, normalise},
 };
-use crate::inbox::{Frame, Inbox, Log, StoredDelivery};
+use crate::inbox::{Batch, Inbox, Log, StoredDelivery};
 
 /// Bytes of deliveries that are normalised at once.
 const BATCH: usize = 4 << 20;
+/// Once calls have come to so many bytes, deliveries wait for the next time.
+const MOST: usize = 32 << 20;
+/// Bytes of calls that are appended as one: the log takes no more than [`Options::waiting`](crate::inbox::Options).
+const GROUP: usize = 16 << 20;
 
 /// Turns deliveries into calls.
 pub struct Normaliser {
@@ -86,21 +92,18 @@ impl Normaliser {
         if self.inbox.committed() < next {
             tokio::select! {
                 waited = self.inbox.wait_beyond(next - 1) => { waited?; }
-                _ = stop.changed() => return Ok(()),
-                () = tokio::time::sleep(Duration::from_secs(3600)) => { self.books.forget().await?; }
+                _ = stop.changed() => {}
             }
             return Ok(());
         }
         let batch = self.inbox.read(next, BATCH).await?;
-        let mut entry = Entry { inbox: batch.next, ..Entry::default() };
-        if batch.damaged > 0 {
-            entry.count("", DELIVERY, DAMAGED, batch.damaged);
-        }
-        if batch.expired > 0 {
-            entry.count("", DELIVERY, "expired", batch.expired);
-        }
+        let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let limits = self.limits;
+        // Mapping is work for a processor: receiving must not wait for it.
+        let mapped = tokio::task::spawn_blocking(move || map(batch, &sources, limits)).await;
+        let mapped = mapped.map_err(|error| Error::unexpected(format!("mapping was ended: {error}")))??;
         let turn = self.turn.lock().await;
-        let calls = self.map(batch.frames, &mut entry).await?;
+        let (entry, calls) = self.unseen(mapped).await?;
         let inbox = entry.inbox;
         self.enter(&turn, calls, entry).await?;
         self.inbox.pin("normaliser", inbox);
@@ -117,18 +120,26 @@ impl Normaliser {
     pub(super) async fn enter(
         &self,
         _turn: &MutexGuard<'_, ()>,
-        frames: Vec<bytes::Bytes>,
+        frames: Vec<Bytes>,
         mut entry: Entry,
     ) -> Result<()> {
         // What an attempt before this one appended, and could not enter in the books, is made again.
-        let end = self.books.position("calls").await?;
-        if self.calls.committed() > end {
-            self.calls.truncate_after(end).await?;
+        entry.calls = self.books.position("calls").await?;
+        if self.calls.committed() > entry.calls {
+            self.calls.truncate_after(entry.calls).await?;
         }
-        entry.calls = match frames.len() {
-            0 => end,
-            _ => self.calls.append_many(frames).await?,
-        };
+        let (mut group, mut size) = (Vec::with_capacity(frames.len()), 0);
+        for frame in frames {
+            if size + frame.len() > GROUP && size > 0 {
+                entry.calls = self.calls.append_many(std::mem::take(&mut group)).await?;
+                size = 0;
+            }
+            size += frame.len();
+            group.push(frame);
+        }
+        if !group.is_empty() {
+            entry.calls = self.calls.append_many(group).await?;
+        }
         let calls = entry.calls;
         self.books.commit(entry).await?;
         self.eligible.send_replace(calls);
@@ -145,96 +156,134 @@ impl Normaliser {
         self.limits
     }
 
-    /// The frames of the calls log that these deliveries make; everything else is counted.
-    async fn map(&self, frames: Vec<Frame>, entry: &mut Entry) -> Result<Vec<bytes::Bytes>> {
-        let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        let mut made: Vec<Made> = Vec::new();
-        for frame in frames {
-            let Ok(stored) = StoredDelivery::decode(&frame.body) else {
-                entry.count("", DELIVERY, DAMAGED, 1);
-                continue;
-            };
-            let Some(source) = sources.get(&stored.source) else {
-                entry.count(&stored.source, DELIVERY, "unrouted", 1);
-                continue;
-            };
-            entry.count(&source.name, DELIVERY, "normalised", 1);
-            let items = normalise(&stored, source, self.limits, frame.seq).items;
-            entry.count(&source.name, ITEM, "made", items.len() as u64);
-            for (index, fate) in items {
-                let mut address = Address {
-                    source: source.name.clone(),
-                    schema: source.calls_schema.clone(),
-                    delivery: format!("{}:{index}", frame.seq),
-                    collection: None,
-                    op: None,
-                    version: None,
-                    replay: None,
-                };
-                match fate {
-                    Fate::Eligible(call) => {
-                        let mut json = Vec::with_capacity(512);
-                        call.write(&mut json);
-                        let key = seen_key(&source.name, &call.message_id);
-                        made.push(Made { address, json, key: Some((key, frame.seq)) });
-                    }
-                    Fate::Change(change) => {
-                        address.schema.clone_from(&source.name);
-                        address.collection = Some(change.collection.to_owned());
-                        address.op = Some(change.op);
-                        address.version = change.version.map(|version| version.0);
-                        made.push(Made { address, json: change.record.bytes().to_vec(), key: None });
-                    }
-                    Fate::Filtered { rule, .. } => {
-                        entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1)
-                    }
-                    Fate::Rejected { reason, payload } => {
-                        entry.count(&source.name, CALL, &format!("rejected: {}", label(&reason)), 1);
-                        entry.rejected.push(RejectedItem {
-                            source: source.name.clone(),
-                            delivery: frame.seq,
-                            item: index,
-                            received_at: stored.delivery.received_at,
-                            reason,
-                            payload,
-                        });
-                    }
-                }
-            }
-        }
-        let keys: Vec<SeenKey> = made.iter().filter_map(|made| Some(made.key.as_ref()?.0)).collect();
+    /// The frames that go into the calls log; duplicates are counted and left out.
+    async fn unseen(&self, mapped: Mapped) -> Result<(Entry, Vec<Bytes>)> {
+        let Mapped { mut entry, made, bytes } = mapped;
+        let keys = made.iter().filter_map(|made| made.key).collect();
         let mut known = self.books.seen(keys).await?.into_iter();
-        let mut here = HashSet::new();
-        let mut calls = Vec::with_capacity(made.len());
-        let mut schemas: BTreeMap<String, u64> = BTreeMap::new();
-        for Made { address, json, key } in made {
+        let mut here = HashSet::with_capacity(made.len());
+        let mut frames = Vec::with_capacity(made.len());
+        let mut start = 0;
+        for Made { source, delivery, key, end } in made {
+            let frame = bytes.slice(start..end);
+            start = end;
             match key {
                 Some(key) => {
-                    if known.next().unwrap_or(false) || !here.insert(key.0) {
-                        entry.count(&address.source, CALL, "duplicate", 1);
+                    if known.next().flatten().is_some() || !here.insert(key) {
+                        entry.count(&source.name, CALL, "duplicate", 1);
                         continue;
                     }
-                    entry.seen.push(key);
-                    entry.count(&address.source, CALL, ELIGIBLE, 1);
+                    entry.seen.push((key, delivery));
+                    entry.count(&source.name, CALL, ELIGIBLE, 1);
+                    entry.count(&source.calls_schema, SCHEMA, ELIGIBLE, 1);
                 }
-                None => entry.count(&address.source, CHANGE, ELIGIBLE, 1),
+                None => {
+                    entry.count(&source.name, CHANGE, ELIGIBLE, 1);
+                    entry.count(&source.name, SCHEMA, ELIGIBLE, 1);
+                }
             }
-            *schemas.entry(address.schema.clone()).or_default() += 1;
-            calls.push(frame::encode(&address, &json)?);
+            frames.push(frame);
         }
-        for (schema, n) in schemas {
-            entry.count(&schema, SCHEMA, ELIGIBLE, n);
-        }
-        Ok(calls)
+        Ok((entry, frames))
     }
 }
 
-/// A frame that is on its way, unless it has been seen.
+/// What deliveries became.
+struct Mapped {
+    entry: Entry,
+    made: Vec<Made>,
+    /// The frames, one behind the other.
+    bytes: Bytes,
+}
+
+/// One frame of the calls log, and what is known of it.
 struct Made {
-    address: Address,
-    json: Vec<u8>,
-    /// Of a call: what it is remembered by, and its delivery.
-    key: Option<(SeenKey, u64)>,
+    source: Arc<Source>,
+    delivery: u64,
+    /// Of a call: what tells it from its duplicates.
+    key: Option<SeenKey>,
+    /// Where its bytes end.
+    end: usize,
+}
+
+/// The frames of the calls log that these deliveries make; everything else is counted.
+fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
+    let mut entry = Entry { inbox: batch.next, ..Entry::default() };
+    if batch.damaged > 0 {
+        entry.count("", DELIVERY, DAMAGED, batch.damaged);
+    }
+    if batch.expired > 0 {
+        entry.count("", DELIVERY, "expired", batch.expired);
+    }
+    let mut made: Vec<Made> = Vec::new();
+    let mut out =
+        Vec::with_capacity(batch.frames.iter().map(|frame| frame.body.len()).sum::<usize>() * 5 / 4);
+    for frame in batch.frames {
+        if out.len() > MOST {
+            // Calls can be many times as large as their delivery: the rest is for the next time.
+            entry.inbox = frame.seq;
+            break;
+        }
+        let Ok(stored) = StoredDelivery::decode(&frame.body) else {
+            entry.count("", DELIVERY, DAMAGED, 1);
+            continue;
+        };
+        let Some(source) = sources.get(&stored.source) else {
+            entry.count(&stored.source, DELIVERY, "unrouted", 1);
+            continue;
+        };
+        entry.count(&source.name, DELIVERY, "normalised", 1);
+        let mut address = Address {
+            source: source.name.clone(),
+            schema: source.calls_schema.clone(),
+            delivery: String::new(),
+            collection: None,
+            op: None,
+            version: None,
+            replay: None,
+        };
+        let items = normalise(&stored, source, limits, frame.seq).items;
+        entry.count(&source.name, ITEM, "made", items.len() as u64);
+        for (index, fate) in items {
+            address.delivery.clear();
+            let _ = write!(address.delivery, "{}:{index}", frame.seq);
+            let key = match fate {
+                Fate::Eligible(call) => {
+                    frame::write(&address, &mut out, |out| call.write(out))?;
+                    Some(seen_key(&source.name, &call.message_id))
+                }
+                Fate::Change(change) => {
+                    let address = Address {
+                        schema: source.name.clone(),
+                        collection: Some(change.collection.to_owned()),
+                        op: Some(change.op),
+                        version: change.version.map(|version| version.0),
+                        ..address.clone()
+                    };
+                    frame::write(&address, &mut out, |out| out.extend_from_slice(change.record.bytes()))?;
+                    None
+                }
+                Fate::Filtered { rule, .. } => {
+                    entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1);
+                    continue;
+                }
+                Fate::Rejected { reason, payload } => {
+                    entry.count(&source.name, CALL, &format!("rejected: {}", label(&reason)), 1);
+                    entry.rejected.push(RejectedItem {
+                        source: source.name.clone(),
+                        delivery: frame.seq,
+                        item: index,
+                        received_at: stored.delivery.received_at,
+                        reason,
+                        payload,
+                    });
+                    continue;
+                }
+            };
+            made.push(Made { source: source.clone(), delivery: frame.seq, key, end: out.len() });
+        }
+    }
+    Ok(Mapped { entry, made, bytes: out.into() })
 }
 
 /// A reason as it is counted: what stands in it of one delivery is left out, so that counts stay few.

@@ -39,7 +39,7 @@ pub(super) const KEEP: Duration = Duration::from_secs(30);
 /// What every body may take of its own part, in bytes: most calls are smaller.
 pub(super) const SMALL: usize = 64 << 10;
 /// Of the bytes for bodies, one in so many is for the first [`SMALL`] of each.
-const SHARE: usize = 4;
+const SHARE: usize = 2;
 /// Bytes are counted in pieces of so many.
 const PIECE: usize = 1 << 10;
 /// So many connections beyond the limit are told so at once; more have to wait in the socket's queue.
@@ -111,6 +111,11 @@ impl Limits {
     /// Whether connections run short: then none is kept for a next request.
     pub(super) fn is_crowded(&self) -> bool {
         self.connections.available_permits() < self.most / 8
+    }
+
+    /// Whether there is room now for a body that promises so many bytes. Nothing is taken: promises cost their sender nothing.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.large.available_permits() >= bytes.saturating_sub(SMALL).div_ceil(PIECE)
     }
 
     /// The account of one body.
@@ -305,7 +310,7 @@ mod tests {
         drop((small, large));
         assert_eq!(limits.held(), 0);
         let mut one = limits.body();
-        assert!(one.grow(3 << 20) && !one.grow(2 << 20) && one.grow(10));
+        assert!(one.grow(1 << 20) && !one.grow(2 << 20) && one.grow(10));
     }
 
     #[test]

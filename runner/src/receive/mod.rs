@@ -37,6 +37,8 @@ mod limits;
 mod pixel;
 mod ready;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tracking;
 mod webhook;
 
@@ -182,7 +184,8 @@ impl Receiver {
         let (events, webhook) = events.ok_or("its source takes no webhooks any more")?;
         let surfaces = webhook.webhook.surfaces;
         let surface = surfaces.iter().find(|surface| surface.path == stored.surface);
-        let surface = surface.ok_or_else(|| format!("the surface {:?} is no longer there", stored.surface))?;
+        let surface =
+            surface.ok_or_else(|| format!("the surface {:?} is no longer there", stored.surface))?;
         let delivery = &stored.delivery;
         // Its time of receipt is the clock that a signature's age is judged by.
         let proven = surface.signature.verify(delivery, &events.secrets(surface), delivery.received_at);
@@ -290,6 +293,10 @@ async fn read_body<'l>(
     let mut passed_over = 0;
     let mut chunks = body.into_data_stream();
     let mut deadline = Deadline::start();
+    if refused.is_none() && !limits.has_room(declared.unwrap_or(0)) {
+        refused = Some(BodyError::NoRoom);
+        deadline.shorten();
+    }
     loop {
         let chunk = match deadline.next(chunks.next()).await {
             Ok(Some(Ok(chunk))) => chunk,

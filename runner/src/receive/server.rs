@@ -34,7 +34,7 @@ use super::{
 /// How long a connection may keep still between two requests. Longer than the minute that load balancers keep theirs.
 const IDLE: Duration = Duration::from_secs(75);
 /// The largest head of a request, and what is read at once of a body, in bytes.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 32 << 10;
 /// A connection that has been kept for further requests gets so long to send one more, and hear that it is the last.
 const LAST_CALL: Duration = Duration::from_millis(500);
 /// One that has been accepted and has sent nothing yet gets so long before it is closed.

@@ -66,14 +66,14 @@ async fn take(
         Ok(read) => read,
         Err(error) => return receiver.refuse_body(error, StatusCode::BAD_REQUEST),
     };
-    let record = match Record::parse(&body) {
-        Ok(record) => record,
+    let written = match Record::parse(&body).and_then(|call| call.text("writeKey")) {
+        Ok(written) => written,
         Err(error) => {
             return receiver.refuse(StatusCode::BAD_REQUEST, &format!("invalid JSON: {}", error.message()));
         }
     };
     let routes = receiver.routes();
-    let route = match find(&routes, &headers, &record) {
+    let route = match find(&routes, &headers, written) {
         Ok(route) => route,
         Err(why) => return receiver.refuse(StatusCode::UNAUTHORIZED, why),
     };
@@ -106,7 +106,7 @@ async fn take(
 fn find<'r>(
     routes: &'r Routes,
     headers: &HeaderMap,
-    record: &Record,
+    written: Option<String>,
 ) -> Result<&'r Arc<Route>, &'static str> {
     const HOW: &str = "no write key: send it as the user name of HTTP Basic, or as writeKey in the body";
     const WRONG: &str = "unknown write key: headwater sources shows the right one";
@@ -119,9 +119,9 @@ fn find<'r>(
     if let Some(key) = basic.filter(|key| !key.is_empty()) {
         return routes.by_write_key.get(&key).ok_or(WRONG);
     }
-    match record.text("writeKey") {
-        Ok(Some(key)) => routes.by_write_key.get(&key).ok_or(WRONG),
-        _ => Err(HOW),
+    match written {
+        Some(key) => routes.by_write_key.get(&key).ok_or(WRONG),
+        None => Err(HOW),
     }
 }
 

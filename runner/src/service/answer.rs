@@ -26,7 +26,19 @@ impl Service {
             }
             Ask::Check { source } => Ok(serde_json::to_value(self.check(self.source(&source)?).await?)?),
             Ask::Discover { source } => self.discover(&source).await,
+            Ask::Quota => Ok(json!({ "quotas": self.quota.all(), "paused": self.state.paused().await? })),
             Ask::Sources => self.list().await,
+            Ask::Destinations => {
+                let live = self.live().await?;
+                let end = *live.normaliser.eligible().borrow();
+                Ok(serde_json::to_value(self.destinations.status(&live.calls, end).await?)?)
+            }
+            Ask::DeadLetters { destination, waiting, limit } => {
+                Ok(serde_json::to_value(self.destinations.failed(&destination, waiting, limit).await?)?)
+            }
+            Ask::Resend { destination, ids } => {
+                Ok(json!({ "resent": self.destinations.resend(&destination, ids).await? }))
+            }
             Ask::Runs { source, limit } => {
                 if let Some(name) = &source {
                     self.source(name)?;
@@ -67,7 +79,8 @@ impl Service {
             books: &live.books,
             warehouse: &*self.warehouse,
         };
-        let balance = balance(places, Vec::new()).await?;
+        let consumers = self.destinations.lines(|| *live.normaliser.eligible().borrow()).await?;
+        let balance = balance(places, consumers).await?;
         let lines: Vec<Value> = balance
             .lines
             .iter()

@@ -48,6 +48,26 @@ pub enum Ask {
     },
     /// Which sources are there, and how are they reached?
     Sources,
+    /// Which destinations are there, and how far are they?
+    Destinations,
+    /// Which calls did a destination not take?
+    DeadLetters {
+        /// Which destination.
+        destination: String,
+        /// Those that wait to be sent again, instead of those that failed for good.
+        waiting: bool,
+        /// How many at most.
+        limit: u32,
+    },
+    /// Send dead letters again.
+    Resend {
+        /// Of which destination.
+        destination: String,
+        /// Which; none for all.
+        ids: Option<Vec<i64>>,
+    },
+    /// What is spent of the accounts' daily allotments?
+    Quota,
     /// How did the latest runs go?
     Runs {
         /// Of which source.

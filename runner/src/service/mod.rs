@@ -18,12 +18,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     config::{Config, SourceSettings, WarehouseSettings, unknown_source},
+    destinations::{Desk, outbox::Outbox},
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Marks, Ready, Receiver, Route, Routes},
-    state::{Keys, Run, State, seal::Sealer, sqlite::SqliteState},
-    sync::{Bounds, Job, Observer, Report, Silent, Tools, open, sync},
-    warehouse::{Warehouse, sqlite::SqliteWarehouse},
+    state::{Keys, Run, State, quota::QuotaLedger, seal::Sealer, sqlite::SqliteState},
+    sync::{Bounds, Job, Observer, Report, Shared, Silent, Tools, open, sync},
+    warehouse::{Warehouse, postgres::PostgresWarehouse, sqlite::SqliteWarehouse},
 };
 
 mod answer;
@@ -53,8 +54,14 @@ pub struct Service {
     pub sources: BTreeMap<String, SourceSettings>,
     /// Keys, accounts, tokens, runs.
     pub state: Arc<dyn State>,
+    /// What is spent of daily allotments.
+    pub quota: Arc<QuotaLedger>,
+    /// The same, and the limits, as runs use them.
+    shared: Shared,
     /// Where tables go.
     pub warehouse: Arc<dyn Warehouse>,
+    /// Where calls go.
+    pub destinations: Arc<Desk>,
     /// One run of a source at a time.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// The events' way, while it runs.
@@ -89,6 +96,8 @@ pub struct Events {
     pub live: Live,
     /// Makes rows of calls; taken once it runs.
     pub loader: Option<Loader>,
+    /// Send calls to destinations; taken once they run.
+    pub outboxes: Vec<Outbox>,
     /// Sources whose touched rows have to be fetched.
     pub touched: mpsc::UnboundedReceiver<String>,
 }
@@ -117,8 +126,10 @@ impl Service {
         };
         let sealer = Sealer::open(&key)?;
         let state = Arc::new(SqliteState::open(&folder.join("state.db"), sealer)?);
-        let warehouse: Arc<dyn Warehouse> = match config.warehouse {
+        let quota = Arc::new(state.ledger()?);
+        let warehouse: Arc<dyn Warehouse> = match &config.warehouse {
             WarehouseSettings::Sqlite {} => Arc::new(SqliteWarehouse::open(warehouse_folder(folder))?),
+            WarehouseSettings::Postgres(settings) => Arc::new(PostgresWarehouse::new(settings)?),
         };
         let mut sources: BTreeMap<String, SourceSettings> =
             config.source.iter().map(|source| (source.name.clone(), source.clone())).collect();
@@ -128,12 +139,16 @@ impl Service {
             // The file wins: it is what the owner can see.
             sources.entry(source.name.clone()).or_insert(source);
         }
+        let destinations = Arc::new(Desk::open(folder, &config.destination)?);
         let (stop, _) = watch::channel(false);
         Ok(Self {
             config,
             sources,
+            shared: Shared { ledger: quota.clone(), gates: Arc::default() },
+            quota,
             state,
             warehouse,
+            destinations,
             busy: Mutex::default(),
             live: Mutex::default(),
             stop,
@@ -174,6 +189,7 @@ impl Service {
             full: false,
             touched_only: false,
             accept_deletes: false,
+            reserve: 0.0,
         })
     }
 
@@ -227,6 +243,7 @@ impl Service {
             observer,
             stop: self.stopping(),
             bounds: Bounds::default(),
+            shared: self.shared.clone(),
         }
     }
 
@@ -328,6 +345,10 @@ impl Service {
         receiver.set_routes(Routes::new(routes));
         normaliser.set_sources(mapped);
         let (touch, touched) = mpsc::unbounded_channel();
+        // Whoever reads the calls log needs what it has not read: nobody may release that before all of them have said so.
+        calls.pin("warehouse", books.position("loaded").await? + 1);
+        let end = *normaliser.eligible().borrow();
+        let outboxes = self.destinations.attach(&calls, end).await?;
         let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
         let ready = Arc::new(Ready {
             marks: Marks { disk: receive.ready_disk, lag: receive.most_lag()? },
@@ -339,7 +360,7 @@ impl Service {
         });
         let normaliser = Arc::new(normaliser);
         let live = Live { receiver, ready, normaliser, inbox, quarantine, calls, books };
-        Ok(Events { live, loader: Some(loader), touched })
+        Ok(Events { live, loader: Some(loader), outboxes, touched })
     }
 }
 

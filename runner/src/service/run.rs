@@ -11,8 +11,9 @@ use super::{
     timetable::{Due, Timetable},
 };
 use crate::{
+    pipeline::aside::Aside,
     receive,
-    sync::{Ending, Silent, schedule::Schedule},
+    sync::{Ending, Job, Silent, schedule::Schedule},
 };
 
 /// How long requests that are under way may take to end.
@@ -34,12 +35,17 @@ impl Service {
         let Some(loader) = events.loader.take() else {
             return Err(Error::unexpected("the loader runs already"));
         };
-        tasks.spawn(loader.run(events.live.normaliser.eligible(), self.stopping()));
+        let aside = Aside::start()?;
+        aside.spawn(&mut tasks, loader.run(events.live.normaliser.eligible(), self.stopping()));
+        for outbox in events.outboxes.drain(..) {
+            tasks.spawn(outbox.run(events.live.normaliser.eligible(), self.stopping()));
+        }
         let normaliser = events.live.normaliser.clone();
         let stop = self.stopping();
-        tasks.spawn(async move { normaliser.run(stop).await });
+        aside.spawn(&mut tasks, async move { normaliser.run(stop).await });
         let router = receive::router(events.live.receiver.clone(), events.live.ready.clone());
-        let server = receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());
+        let server =
+            receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());
         *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(events.live.clone());
         tasks.spawn(control::listen(self.clone()));
         ready(socket.address());
@@ -150,7 +156,8 @@ impl Service {
     /// Runs a source; returns until when it is paused, if an allotment is spent.
     async fn run_scheduled(self: Arc<Self>, name: String) -> Option<(String, Timestamp)> {
         let done: Result<_> = async {
-            let job = self.job(self.source(&name)?).await?;
+            let source = self.source(&name)?;
+            let job = Job { reserve: source.reserved()?, ..self.job(source).await? };
             self.sync(job, Arc::new(Silent)).await
         }
         .await;

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use headwater_core::{
-    auth::{Secret, Token, Vault},
+    auth::{Secret, Token, Turn, Turns, Vault},
     error::{Error, Result},
     object::Account,
 };
@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use rusqlite_migration::{M, Migrations};
 use serde_json::{Value, json};
 
-use super::{KeyKind, Keys, Run, State, seal::Sealer};
+use super::{KeyKind, Keys, Run, State, quota::QuotaLedger, seal::Sealer};
 
 /// How many runs of each source are kept.
 const RUNS: u32 = 1_000;
@@ -35,6 +35,7 @@ const MIGRATIONS: &[M<'static>] = &[
      CREATE INDEX run_of_source ON run (source, id);
      CREATE TABLE source (name TEXT PRIMARY KEY, source BLOB NOT NULL) STRICT;",
     ),
+    M::up(super::quota::TABLE),
     M::up("CREATE TABLE paused (source TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;"),
 ];
 
@@ -43,6 +44,7 @@ const MIGRATIONS: &[M<'static>] = &[
 pub struct SqliteState {
     connection: Arc<Mutex<Connection>>,
     sealer: Arc<Sealer>,
+    turns: Arc<Turns>,
 }
 
 impl SqliteState {
@@ -63,7 +65,17 @@ impl SqliteState {
             }
             error => named(&error),
         })?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), sealer: Arc::new(sealer) })
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            sealer: Arc::new(sealer),
+            turns: Arc::default(),
+        })
+    }
+
+    /// The ledger of daily allotments. There is to be one.
+    pub fn ledger(&self) -> Result<QuotaLedger> {
+        QuotaLedger::open(self.connection.clone())
+            .map_err(|error| Error::transient(format!("the state database: {error}")))
     }
 
     /// Says if `file` was written by a newer Headwater. Nothing is changed.
@@ -123,6 +135,10 @@ impl Vault for SqliteState {
         })
         .await
         .map(drop)
+    }
+
+    async fn turn(&self, key: &str) -> Turn {
+        self.turns.wait(key).await
     }
 }
 

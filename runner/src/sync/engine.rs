@@ -157,6 +157,14 @@ pub async fn open(
             Options {
                 vault: tools.vault.clone(),
                 vault_key: job.source.clone(),
+                // An account that is not known yet is the source's own.
+                account_key: match account.id.as_str() {
+                    "" => format!("{}/?{}", job.connector.name, job.source),
+                    id => format!("{}/{id}", job.connector.name),
+                },
+                ledger: tools.shared.ledger.clone(),
+                gates: tools.shared.gates.clone(),
+                reserve: job.reserve,
                 base_url: job.base_url.clone(),
                 account: account.clone(),
                 ..Options::default()

@@ -38,6 +38,12 @@ pub(super) struct Family<'a> {
     pub overlap: Option<Timestamp>,
 }
 
+/// The rows of a page, and the lists that have to be read under them.
+pub(super) struct Rows<'a> {
+    batches: Batches<'a>,
+    lists: Vec<Parent<'a>>,
+}
+
 /// A page, ready to be committed.
 pub(super) struct Ready {
     pub load: Load,
@@ -47,7 +53,7 @@ pub(super) struct Ready {
     pub notices: Vec<String>,
 }
 
-impl Family<'_> {
+impl<'a> Family<'a> {
     /// The latest change among a page's records, or `newest` if that is later. One record without a good time does not
     /// keep back the others.
     pub fn newest(&self, page: &mut Page, newest: Option<Timestamp>) -> Option<Timestamp> {
@@ -71,27 +77,12 @@ impl Family<'_> {
         newest
     }
 
-    /// Turns a page, asked for at `began`, into one load. Children are read and committed before this returns.
-    pub async fn load(&self, page: Page, began: Moment, read: &Read) -> Result<Ready> {
+    /// Turns what a page, asked for at `began`, brought into rows: all that can be done before the page in front of it is
+    /// committed.
+    pub fn rows(&self, changes: Vec<Change>, began: Moment) -> Result<Rows<'a>> {
         let session = self.session;
-        let mut done = Committed::default();
         let mut batches = Batches::new(session, began)?;
         let mut lists = Vec::new();
-        let mut changes = Vec::with_capacity(page.changes.len());
-        for change in page.changes {
-            match change.op {
-                // One collection that may not be read costs only its own rows.
-                Op::Touch => {
-                    let name = change.collection;
-                    match Self::fetched(session, change).await {
-                        Ok(fetched) => changes.extend(fetched),
-                        Err(error) if error.kind() == Kind::Forbidden => session.refuse(name, error),
-                        Err(error) => return Err(error),
-                    }
-                }
-                _ => changes.push(change),
-            }
-        }
         let last = last_words(session, &changes)?;
         let tag = pass::tag(self.pass);
         for (change, last) in changes.iter().zip(last) {
@@ -107,13 +98,39 @@ impl Family<'_> {
                 batches.push(change, Some(tag.clone()), self.is_overlap(&change.record))?;
             }
         }
+        Ok(Rows { batches, lists })
+    }
+
+    /// The changes of a page, with the rows that were only touched as the vendor has them now.
+    pub async fn fetch_touched(&self, page: Vec<Change>) -> Result<Vec<Change>> {
+        let mut changes = Vec::with_capacity(page.len());
+        for change in page {
+            if change.op != Op::Touch {
+                changes.push(change);
+                continue;
+            }
+            let name = change.collection;
+            match Self::fetched(self.session, change).await {
+                Ok(fetched) => changes.extend(fetched),
+                // One collection that may not be read costs only its own rows.
+                Err(error) if error.kind() == Kind::Forbidden => self.session.refuse(name, error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Turns the rows of the page at `read` into one load. Children are read and committed before this returns.
+    pub async fn load(&self, rows: Rows<'a>, read: &Read, notices: Vec<String>) -> Result<Ready> {
+        let Rows { batches, lists } = rows;
+        let mut done = Committed::default();
         self.read_lists(lists, &mut done).await?;
         let records = batches.records;
         // The list inside a record is younger than what an earlier page of this read has brought: a prune counts from now.
         let began = Some(Timestamp::now());
         let load =
             Load { request: format!("{} {}", self.collection.name, read.page), began, ..batches.into_load() };
-        Ok(Ready { load, done, records, notices: page.notices })
+        Ok(Ready { load, done, records, notices })
     }
 
     async fn read_lists(&self, lists: Vec<Parent<'_>>, done: &mut Committed) -> Result<()> {

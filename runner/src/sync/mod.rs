@@ -6,6 +6,7 @@ use headwater_core::{
     auth::Vault,
     connector::Connector,
     error::{Error, Kind, Result},
+    http::{Gates, Ledger, MemoryLedger},
     object::Account,
 };
 use jiff::Timestamp;
@@ -55,6 +56,8 @@ pub struct Job {
     pub touched_only: bool,
     /// Let a sweep delete, however much it is.
     pub accept_deletes: bool,
+    /// The share of each daily allotment that it leaves for others, 0 to 1.
+    pub reserve: f64,
 }
 
 /// What a sync works with.
@@ -70,6 +73,24 @@ pub struct Tools {
     pub stop: watch::Receiver<bool>,
     /// How a run is bounded.
     pub bounds: Bounds,
+    /// What it has in common with other sources of its account.
+    pub shared: Shared,
+}
+
+/// What sources of one vendor account have in common: what is spent of its allotments, and its limits.
+#[derive(Clone)]
+pub struct Shared {
+    /// What is spent.
+    pub ledger: Arc<dyn Ledger>,
+    /// The limits.
+    pub gates: Arc<Gates>,
+}
+
+impl Default for Shared {
+    /// Nothing is shared with anybody, and all ends with the process.
+    fn default() -> Self {
+        Self { ledger: Arc::new(MemoryLedger::default()), gates: Arc::default() }
+    }
 }
 
 /// How a run is bounded.

@@ -1,5 +1,6 @@
 //! A pass: one complete reading of a collection or feed. It is opened as reads (partitions × windows), each of which goes from page
-//! to page; every page's rows, and the progress that covers them, are one commit.
+//! to page; every page's rows, and the progress that covers them, are one commit. While one page is committed, the next is
+//! fetched and made into rows.
 
 use std::{sync::Arc, time::Instant};
 
@@ -7,14 +8,15 @@ use futures::{FutureExt, StreamExt, stream};
 use headwater_core::{
     cursor::{Pass, Progress, Read, Since},
     error::{Error, Kind, Result},
-    object::{Deletes, Page, Pull},
+    object::{Deletes, Op, Page, Pull},
 };
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
     Outcome,
-    family::Family,
+    family::{Family, Rows},
     is_fatal,
     open::{filled, is_counted, open, set_position},
     rereads::rereads,
@@ -98,7 +100,7 @@ async fn walk(family: &Family<'_>, shared: &Mutex<Shared>, mut read: Read) -> Re
         false => fetch(family, &read).await,
     };
     loop {
-        let (mut page, began) = match fetched {
+        let fetching = match fetched {
             Err(error)
                 if error.kind() == Kind::Expired && !forgiven && !family.feed && !read.page.is_null() =>
             {
@@ -113,15 +115,15 @@ async fn walk(family: &Family<'_>, shared: &Mutex<Shared>, mut read: Read) -> Re
             }
             other => other?,
         };
+        let Fetched { page, newest, .. } = &fetching;
         if page.more && page.wait.is_none() && page.cursor == read.page {
             return Err(Error::unexpected("the next page is this page: the cursor does not move"));
         }
         let ended = !page.more;
-        let newest = family.newest(&mut page, read.newest);
-        let next = Read { page: page.cursor.clone(), newest, ..read.clone() };
+        let next = Read { page: page.cursor.clone(), newest: *newest, ..read.clone() };
         let stopping = session.is_stopping();
         let wait = page.wait;
-        let commit = commit(family, shared, &read, &next, page, began);
+        let commit = commit(family, shared, &read, &next, fetching);
         match (ended || stopping, wait) {
             (true, _) => {
                 commit.await?;
@@ -172,26 +174,47 @@ async fn give_up(shared: &Mutex<Shared>, read: &Read, error: Error) -> Result<()
     Ok(())
 }
 
-/// A page, and when it was asked for.
-async fn fetch(family: &Family<'_>, read: &Read) -> Result<(Page, Moment)> {
+/// A page that has come.
+struct Fetched<'a> {
+    page: Page,
+    /// When it was asked for.
+    began: Moment,
+    /// The latest change that the read has seen with it.
+    newest: Option<Timestamp>,
+    /// Its changes; none while some of them have to be fetched one by one.
+    rows: Option<Rows<'a>>,
+}
+
+/// Fetches the page that `read` has come to.
+async fn fetch<'a>(family: &Family<'a>, read: &Read) -> Result<Fetched<'a>> {
     let session = family.session;
     let began = session.now();
     let pull = Pull { client: &session.client, collection: family.collection, read, parent: None };
-    Ok((session.within_stall(session.source.page(pull)).await?, began))
+    let mut page = session.within_stall(session.source.page(pull)).await?;
+    let newest = family.newest(&mut page, read.newest);
+    let rows = match page.changes.iter().any(|change| change.op == Op::Touch) {
+        true => None,
+        false => Some(family.rows(std::mem::take(&mut page.changes), began)?),
+    };
+    Ok(Fetched { page, began, newest, rows })
 }
 
 /// Commits one page: what is inside and under its records first, then its own rows with the progress that covers them.
-async fn commit(
-    family: &Family<'_>,
+async fn commit<'a>(
+    family: &Family<'a>,
     shared: &Mutex<Shared>,
     read: &Read,
     next: &Read,
-    page: Page,
-    began: Moment,
+    fetched: Fetched<'a>,
 ) -> Result<()> {
     let session = family.session;
+    let Fetched { page, began, rows, .. } = fetched;
     let ended = !page.more;
-    let mut ready = family.load(page, began, read).await?;
+    let rows = match rows {
+        Some(rows) => rows,
+        None => family.rows(family.fetch_touched(page.changes).await?, began)?,
+    };
+    let mut ready = family.load(rows, read, page.notices).await?;
     let mut shared = shared.lock().await;
     // The other reads go on from what is in the warehouse: a commit that fails changes nothing here either.
     let mut progress = shared.progress.clone();

@@ -70,6 +70,8 @@ pub fn event_table(event: &str) -> Option<String> {
 #[derive(Debug, Default)]
 pub struct CallBatches {
     batches: HashMap<String, Batch>,
+    /// The tables of events that have been met.
+    events: HashMap<String, Option<String>>,
     /// Calls whose event got no table, because this load has too many.
     crowded: u64,
 }
@@ -100,11 +102,13 @@ impl CallBatches {
             deleted: false,
             cells,
             extra: Vec::new(),
+            call: None,
         };
         let wrong = |error: headwater_core::error::Error| reject(&error.to_string());
 
-        let event = call.name.as_deref().filter(|_| call.kind == CallKind::Track);
         let tracked = call.kind == CallKind::Track;
+        let event = call.name.as_deref().filter(|_| tracked).and_then(|event| self.event(event));
+        let event = event.as_deref();
         let columns = match call.kind {
             CallKind::Identify => COMMON,
             CallKind::Track => TRACK,
@@ -115,20 +119,24 @@ impl CallBatches {
         let properties = Some(&call.properties).filter(|_| !tracked);
         self.batch(kind_table, Layout::Call, columns)
             .push_call(
-                row(None, Op::Upsert, cells(call, columns, received_at)),
+                row(None, Op::Upsert, cells(call, columns, event, received_at)),
                 &call.context,
                 properties,
                 &call.rest,
             )
             .map_err(wrong)?;
 
-        if let Some(table) = event.and_then(event_table) {
-            if self.batches.len() >= MAX_TABLES && !self.batches.contains_key(&table) {
+        if let Some(table) = event {
+            if self.batches.len() >= MAX_TABLES && !self.batches.contains_key(table) {
                 self.crowded += 1;
             } else {
-                let row = row(None, Op::Upsert, cells(call, TRACK, received_at));
+                let place = self.batch(kind_table, Layout::Call, columns).len() as u32 - 1;
+                let row = Row {
+                    call: Some(place),
+                    ..row(None, Op::Upsert, cells(call, TRACK, event, received_at))
+                };
                 let properties = Some(&call.properties);
-                self.batch(&table, Layout::Event, TRACK)
+                self.batch(table, Layout::Event, TRACK)
                     .push_call(row, &call.context, properties, &call.rest)
                     .map_err(wrong)?;
             }
@@ -169,6 +177,19 @@ impl CallBatches {
             .entry(table.to_owned())
             .or_insert_with(|| Batch::new(Arc::new(TableSpec::call(table, layout, columns))))
     }
+
+    /// The table of an event: names are made once for each.
+    fn event(&mut self, event: &str) -> Option<String> {
+        if let Some(known) = self.events.get(event) {
+            return known.clone();
+        }
+        let table = event_table(event);
+        // Senders can make up as many names as they like.
+        if self.events.len() < MAX_TABLES {
+            self.events.insert(event.to_owned(), table.clone());
+        }
+        table
+    }
 }
 
 /// The table of a kind of call.
@@ -183,7 +204,7 @@ pub fn table_of(kind: CallKind) -> &'static str {
     }
 }
 
-fn cells(call: &Call, columns: Columns, received_at: Timestamp) -> Vec<(u32, Cell)> {
+fn cells(call: &Call, columns: Columns, event: Option<&str>, received_at: Timestamp) -> Vec<(u32, Cell)> {
     let cell = |name: &str| match name {
         "id" => text(&call.message_id),
         "anonymous_id" => maybe(&call.anonymous_id),
@@ -191,7 +212,7 @@ fn cells(call: &Call, columns: Columns, received_at: Timestamp) -> Vec<(u32, Cel
         "timestamp" => Cell::Time(call.timestamp.unwrap_or(received_at)),
         "original_timestamp" => call.original_timestamp.map_or(Cell::Null, Cell::Time),
         "sent_at" => call.sent_at.map_or(Cell::Null, Cell::Time),
-        "event" => call.name.as_deref().and_then(event_table).map_or(Cell::Null, Cell::Text),
+        "event" => event.map_or(Cell::Null, Cell::from),
         "event_text" | "name" => maybe(&call.name),
         "category" => maybe(&call.category),
         "group_id" => maybe(&call.group_id),

@@ -11,8 +11,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+mod books;
 pub mod calls;
+mod known;
 pub mod name;
+pub mod postgres;
 pub mod query;
 pub mod sqlite;
 pub mod table;
@@ -142,7 +145,8 @@ pub struct Load {
     pub rejects: Vec<Reject>,
     /// Lists that were read whole under one parent: their other rows are gone.
     pub prunes: Vec<Prune>,
-    /// Calls that their delivery does not make any more (a replay): their rows are removed before others come.
+    /// Calls that their delivery does not make any more (a replay): their rows are removed in this order, before others come; of
+    /// each call the event's row before the one in `tracks`.
     pub removes: Vec<Removal>,
     /// A line of `_headwater_runs` to insert or replace.
     pub run_row: Option<RunRow>,

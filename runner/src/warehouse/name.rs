@@ -22,19 +22,20 @@ pub fn table(name: &str) -> String {
     identifier(&words, name)
 }
 
-/// Whether a schema can have this name: lower-case letters, digits and `_`, a letter first, at most 63 bytes.
+/// Whether a schema can have this name, in every warehouse: lower-case letters, digits and `_`, a letter first, at most 63
+/// bytes, and none that a database keeps for itself.
 pub fn check_schema(name: &str) -> Result<()> {
     let fits = name.len() <= MAX_IDENTIFIER
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        && !name.starts_with("sqlite_")
-        && !matches!(name, "main" | "temp");
+        && !["sqlite_", "pg_"].iter().any(|own| name.starts_with(own))
+        && !matches!(name, "main" | "temp" | "information_schema");
     if fits {
         return Ok(());
     }
     Err(Error::config(format!(
         "{name:?} cannot be the name of a schema: use lower-case letters, digits and _, a letter first, at most \
-         {MAX_IDENTIFIER}, and neither main nor temp"
+         {MAX_IDENTIFIER}, and none that SQLite or Postgres keep for themselves (main, temp, pg_…)"
     )))
 }
 
@@ -67,7 +68,20 @@ mod tests {
         for name in ["stripe", "stripe_prod2"] {
             assert!(check_schema(name).is_ok(), "{name}");
         }
-        for name in ["", "Stripe", "a b", "../x", "1a", "main", "sqlite_x", &"a".repeat(64), "a;b", "é"] {
+        for name in [
+            "",
+            "Stripe",
+            "a b",
+            "../x",
+            "1a",
+            "main",
+            "sqlite_x",
+            "pg_toast",
+            "information_schema",
+            &"a".repeat(64),
+            "a;b",
+            "é",
+        ] {
             assert!(check_schema(name).is_err(), "{name}");
         }
     }

@@ -1,17 +1,15 @@
-//! SQL over the embedded warehouse, for reading only: the schemas that it names are attached, and an authorizer sees
-//! to it that nothing else is reached.
+//! SQL over the warehouse, for reading only: rows come out as a table, as CSV or as JSON lines, from wherever they are.
 
 use std::{io::Write, path::Path};
 
 use headwater_core::error::{Error, Result};
-use rusqlite::{
-    Connection, OpenFlags, Row, Statement,
-    config::DbConfig,
-    hooks::{AuthAction, AuthContext, Authorization},
-    types::ValueRef,
-};
 
-use super::{name, sqlite::file};
+use super::postgres::PostgresSettings;
+
+mod postgres;
+mod sqlite;
+
+pub use sqlite::schemas;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,225 +23,143 @@ pub enum Format {
     Jsonl,
 }
 
+/// Which warehouse is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// The embedded one: a folder of schemas.
+    Folder(&'a Path),
+    /// A Postgres.
+    Postgres(&'a PostgresSettings),
+}
+
+impl<'a> From<&'a Path> for Place<'a> {
+    fn from(folder: &'a Path) -> Self {
+        Self::Folder(folder)
+    }
+}
+
 /// Rows that the widths of a table's columns are taken from; the rest is written as it comes.
 const SAMPLE: usize = 500;
-/// How many files SQLite attaches at once.
-const MOST_ATTACHED: usize = 10;
 /// The widest that a column of a table is made.
 const WIDEST: usize = 60;
 
-/// Runs `sql` over the schemas in `folder`, writes its rows to `out`, and tells how many there were.
-pub fn query(folder: &Path, sql: &str, format: Format, out: &mut impl Write) -> Result<u64> {
-    let schemas = schemas(folder)?;
-    let db = open(folder, sql, &schemas)?;
-    db.authorizer(Some(only_reads));
-    let mut statement = db.prepare(sql).map_err(|error| explain(&error, folder, &schemas))?;
-    if statement.column_count() == 0 {
-        return Err(Error::config("there is nothing to read in that: write one SELECT"));
+/// Runs `sql` over the schemas there, writes its rows to `out`, and tells how many there were.
+pub fn query<'a>(
+    place: impl Into<Place<'a>>,
+    sql: &str,
+    format: Format,
+    out: &mut (impl Write + Send),
+) -> Result<u64> {
+    match place.into() {
+        Place::Folder(folder) => sqlite::query(folder, sql, format, out),
+        Place::Postgres(settings) => postgres::query(settings, sql, format, out),
     }
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-    let written = match format {
-        Format::Table => as_table(&mut statement, &names, out),
-        Format::Csv => as_csv(&mut statement, &names, out),
-        Format::Jsonl => as_jsonl(&mut statement, &names, out),
-    };
-    written.map_err(|trouble| match trouble {
-        Trouble::Sql(error) => explain(&error, folder, &schemas),
-        Trouble::Output(error) => Error::unexpected(format!("the rows cannot be written: {error}")),
-    })
 }
 
-/// The schemas in `folder`, in order.
-pub fn schemas(folder: &Path) -> Result<Vec<String>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            return Err(Error::config(format!(
-                "the warehouse's folder {} cannot be read: {error}",
-                folder.display()
-            )));
+/// One value of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    Null,
+    /// A number, true or false: as JSON writes it.
+    Plain(String),
+    Text(String),
+}
+
+impl Value {
+    fn text(&self) -> &str {
+        match self {
+            Value::Null => "",
+            Value::Plain(text) | Value::Text(text) => text,
         }
-    };
-    let mut schemas: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".db").map(str::to_owned))
-        .filter(|schema| name::check_schema(schema).is_ok())
-        .collect();
-    schemas.sort();
-    Ok(schemas)
-}
-
-/// A connection to an empty database, with the schemas attached that the SQL names.
-fn open(folder: &Path, sql: &str, schemas: &[String]) -> Result<Connection> {
-    let wrong = |error: rusqlite::Error| Error::unexpected(format!("SQLite cannot be started: {error}"));
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_in_memory_with_flags(flags).map_err(wrong)?;
-    let words = words(sql);
-    let named: Vec<&String> =
-        schemas.iter().filter(|schema| words.iter().any(|word| word.eq_ignore_ascii_case(schema))).collect();
-    if named.len() > MOST_ATTACHED {
-        return Err(Error::config(format!(
-            "the SQL names {} schemas, and SQLite attaches at most {MOST_ATTACHED} at once: ask in two steps",
-            named.len()
-        )));
     }
-    for schema in named {
-        let path = file(folder, schema);
-        let uri = format!("file:{}?mode=ro", escaped(&path.to_string_lossy()));
-        db.execute("ATTACH DATABASE ?1 AS ?2", [uri.as_str(), schema.as_str()]).map_err(|error| {
-            Error::config(format!(
-                "the warehouse file {} cannot be read ({error}): see that this user may read it and its folder",
-                path.display()
-            ))
-        })?;
-    }
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(wrong)?;
-    db.pragma_update(None, "query_only", true).map_err(wrong)?;
-    Ok(db)
-}
 
-/// Reading, and functions that only compute.
-fn only_reads(context: AuthContext<'_>) -> Authorization {
-    match context.action {
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
-        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => {
-            Authorization::Allow
+    fn json(self) -> String {
+        match self {
+            Value::Null => "null".to_owned(),
+            Value::Plain(text) => text,
+            Value::Text(text) => serde_json::Value::from(text).to_string(),
         }
-        _ => Authorization::Deny,
     }
 }
 
-/// The names in the SQL, quoted or not; text in single quotes and comments left out.
-fn words(sql: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = sql;
-    while let Some(first) = rest.chars().next() {
-        let close = match first {
-            '\'' | '"' | '`' => Some(first),
-            '[' => Some(']'),
-            _ => None,
-        };
-        if let Some(close) = close {
-            let inner = &rest[1..];
-            let end = inner.find(close).unwrap_or(inner.len());
-            if first != '\'' {
-                words.push(inner[..end].to_owned());
+/// An answer on its way out: the names first, then row after row.
+struct Answer<'a, W: Write> {
+    out: &'a mut W,
+    format: Format,
+    names: Vec<String>,
+    count: u64,
+    /// Of a table, the rows that its widths are taken from, until they are known.
+    sample: Vec<Vec<String>>,
+    widths: Vec<usize>,
+}
+
+impl<'a, W: Write> Answer<'a, W> {
+    fn new(names: Vec<String>, format: Format, out: &'a mut W) -> std::io::Result<Self> {
+        let names: Vec<String> = match format {
+            Format::Jsonl => {
+                names.into_iter().map(|name| serde_json::Value::from(name).to_string()).collect()
             }
-            rest = inner.get(end + 1..).unwrap_or("");
-        } else if rest.starts_with("--") {
-            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
-        } else if rest.starts_with("/*") {
-            rest = rest.split_once("*/").map_or("", |(_, rest)| rest);
-        } else if first.is_alphanumeric() || first == '_' {
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            words.push(rest[..end].to_owned());
-            rest = &rest[end..];
-        } else {
-            rest = &rest[first.len_utf8()..];
-        }
-    }
-    words
-}
-
-fn escaped(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        match byte {
-            b'?' | b'#' | b'%' => out.push_str(&format!("%{byte:02X}")),
-            _ => out.push(char::from(byte)),
-        }
-    }
-    out
-}
-
-/// One line: what is wrong with the SQL, and the tables that may have been meant.
-fn explain(error: &rusqlite::Error, folder: &Path, schemas: &[String]) -> Error {
-    let message = match error {
-        rusqlite::Error::SqlInputError { msg, .. } | rusqlite::Error::SqliteFailure(_, Some(msg)) => {
-            msg.clone()
-        }
-        rusqlite::Error::MultipleStatement => {
-            return Error::config("only one statement is run: leave out what follows the first ;");
-        }
-        other => other.to_string(),
-    };
-    if message.starts_with("not authorized") {
-        return Error::config("query only reads: write a SELECT over the schemas' tables");
-    }
-    let Some(missing) = message.strip_prefix("no such table: ") else { return Error::config(message) };
-    let near = near(missing, &tables(folder, schemas));
-    if near.is_empty() {
-        return Error::config(format!("{message}: the warehouse is empty, sync a source first"));
-    }
-    Error::config(format!("{message}: write schema.table; near to it are {}", near.join(", ")))
-}
-
-/// Every table, with its schema.
-fn tables(folder: &Path, schemas: &[String]) -> Vec<String> {
-    let mut all = Vec::new();
-    for schema in schemas {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let Ok(db) = Connection::open_with_flags(file(folder, schema), flags) else { continue };
-        let Ok(mut names) =
-            db.prepare("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
-        else {
-            continue;
+            _ => names,
         };
-        if let Ok(names) = names.query_map([], |row| row.get::<_, String>(0)) {
-            all.extend(names.flatten().map(|name| format!("{schema}.{name}")));
+        if format == Format::Csv {
+            csv_line(out, names.iter().map(String::as_str))?;
+        }
+        Ok(Self { out, format, names, count: 0, sample: Vec::new(), widths: Vec::new() })
+    }
+
+    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
+        self.count += 1;
+        match self.format {
+            Format::Csv => csv_line(self.out, values.iter().map(Value::text)),
+            Format::Jsonl => {
+                for (at, (name, value)) in self.names.iter().zip(values).enumerate() {
+                    write!(self.out, "{}{name}:{}", if at == 0 { '{' } else { ',' }, value.json())?;
+                }
+                self.out.write_all(b"}\n")
+            }
+            Format::Table => {
+                let row = values.iter().map(|value| short(value.text())).collect();
+                if self.widths.is_empty() {
+                    self.sample.push(row);
+                    return if self.sample.len() < SAMPLE { Ok(()) } else { self.measure() };
+                }
+                self.line(&row)
+            }
         }
     }
-    all
-}
 
-/// The five names that are most like `missing`, with or without its schema.
-fn near(missing: &str, all: &[String]) -> Vec<String> {
-    let bare = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
-    let mut scored: Vec<(f64, &String)> = all
-        .iter()
-        .map(|name| {
-            let whole = strsim::jaro_winkler(missing, name);
-            (whole.max(strsim::jaro_winkler(&bare(missing), &bare(name)) - 0.01), name)
-        })
-        .collect();
-    scored.sort_by(|one, other| other.0.total_cmp(&one.0));
-    scored.into_iter().take(5).map(|(_, name)| name.clone()).collect()
-}
+    fn end(mut self) -> std::io::Result<u64> {
+        if self.format == Format::Table && self.widths.is_empty() {
+            self.measure()?;
+        }
+        Ok(self.count)
+    }
 
-enum Trouble {
-    Sql(rusqlite::Error),
-    Output(std::io::Error),
-}
+    /// Settles the widths of a table's columns, and writes what has waited for them.
+    fn measure(&mut self) -> std::io::Result<()> {
+        let width = |at: usize| {
+            let values = self.sample.iter().map(|row| row[at].chars().count());
+            values.chain([self.names[at].chars().count()]).max().unwrap_or(0).min(WIDEST)
+        };
+        self.widths = (0..self.names.len()).map(width).collect();
+        self.line(&self.names.clone())?;
+        let rule: Vec<String> = self.widths.iter().map(|width| "-".repeat(*width)).collect();
+        self.line(&rule)?;
+        let sample = std::mem::take(&mut self.sample);
+        sample.iter().try_for_each(|row| self.line(row))
+    }
 
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
+    fn line(&mut self, values: &[String]) -> std::io::Result<()> {
+        let padded: Vec<String> =
+            values.iter().zip(&self.widths).map(|(value, width)| format!("{value:width$}")).collect();
+        writeln!(self.out, "{}", padded.join("  ").trim_end())
     }
 }
 
-impl From<std::io::Error> for Trouble {
-    fn from(error: std::io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-fn as_csv(statement: &mut Statement<'_>, names: &[String], out: &mut impl Write) -> Result<u64, Trouble> {
-    let line = |out: &mut dyn Write, values: &[String]| {
-        let quoted: Vec<String> = values.iter().map(|value| csv_value(value)).collect();
-        out.write_all(quoted.join(",").as_bytes())?;
-        out.write_all(b"\r\n")
-    };
-    line(out, names)?;
-    let mut rows = statement.query([])?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        let values = (0..names.len()).map(|at| text(row, at)).collect::<Result<Vec<_>, _>>()?;
-        line(out, &values)?;
-        count += 1;
-    }
-    Ok(count)
+fn csv_line<'a>(out: &mut impl Write, values: impl Iterator<Item = &'a str>) -> std::io::Result<()> {
+    let quoted: Vec<String> = values.map(csv_value).collect();
+    out.write_all(quoted.join(",").as_bytes())?;
+    out.write_all(b"\r\n")
 }
 
 fn csv_value(value: &str) -> String {
@@ -254,92 +170,15 @@ fn csv_value(value: &str) -> String {
     }
 }
 
-fn as_jsonl(statement: &mut Statement<'_>, names: &[String], out: &mut impl Write) -> Result<u64, Trouble> {
-    let names: Vec<String> =
-        names.iter().map(|name| serde_json::Value::from(name.as_str()).to_string()).collect();
-    let mut rows = statement.query([])?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        for (at, name) in names.iter().enumerate() {
-            let value = match row.get_ref(at)? {
-                ValueRef::Null => serde_json::Value::Null,
-                ValueRef::Integer(number) => number.into(),
-                ValueRef::Real(number) => number.into(),
-                ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
-                ValueRef::Blob(bytes) => hex::encode(bytes).into(),
-            };
-            write!(out, "{}{name}:{value}", if at == 0 { '{' } else { ',' })?;
-        }
-        out.write_all(b"}\n")?;
-        count += 1;
+/// A value for people: one line, cut where it is long.
+fn short(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match text.char_indices().nth(WIDEST) {
+        Some(_) => text.chars().take(WIDEST - 1).chain(['…']).collect(),
+        None => text,
     }
-    Ok(count)
 }
 
-fn as_table(statement: &mut Statement<'_>, names: &[String], out: &mut impl Write) -> Result<u64, Trouble> {
-    let mut rows = statement.query([])?;
-    let mut sample: Vec<Vec<String>> = Vec::new();
-    while sample.len() < SAMPLE
-        && let Some(row) = rows.next()?
-    {
-        sample.push(cells(row, names.len())?);
-    }
-    let width = |at: usize| {
-        let values = sample.iter().map(|row| row[at].chars().count());
-        values.chain([names[at].chars().count()]).max().unwrap_or(0).min(WIDEST)
-    };
-    let widths: Vec<usize> = (0..names.len()).map(width).collect();
-    let line = |out: &mut dyn Write, values: &[String]| {
-        let padded: Vec<String> =
-            values.iter().zip(&widths).map(|(value, width)| format!("{value:width$}")).collect();
-        writeln!(out, "{}", padded.join("  ").trim_end())
-    };
-    line(out, names)?;
-    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-    line(out, &rule)?;
-    let mut count = sample.len() as u64;
-    for row in sample.drain(..) {
-        line(out, &row)?;
-    }
-    while let Some(row) = rows.next()? {
-        line(out, &cells(row, names.len())?)?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-/// A row for people: one line, long values cut.
-fn cells(row: &Row<'_>, columns: usize) -> Result<Vec<String>, rusqlite::Error> {
-    let short = |text: String| {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        match text.char_indices().nth(WIDEST) {
-            Some(_) => text.chars().take(WIDEST - 1).chain(['…']).collect(),
-            None => text,
-        }
-    };
-    (0..columns).map(|at| text(row, at).map(short)).collect()
-}
-
-fn text(row: &Row<'_>, at: usize) -> Result<String, rusqlite::Error> {
-    Ok(match row.get_ref(at)? {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => super::table::real(number),
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        ValueRef::Blob(bytes) => hex::encode(bytes),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_found_outside_of_text_and_comments() {
-        let sql = "SELECT a.b, 'no.t' FROM \"stripe_prod\".charges -- x.y\n JOIN [zen].t /* q.r */ WHERE é";
-        assert_eq!(
-            words(sql),
-            ["SELECT", "a", "b", "FROM", "stripe_prod", "charges", "JOIN", "zen", "t", "WHERE", "é"]
-        );
-    }
+fn unwritten(error: &std::io::Error) -> Error {
+    Error::unexpected(format!("the rows cannot be written: {error}"))
 }

@@ -19,18 +19,19 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{
-    Committed, Found, Load, Note, Schema, StoredCall, Swept, Warehouse, name,
+    Committed, Found, Load, Note, Schema, StoredCall, Swept, Warehouse,
+    known::Table,
+    name,
     table::{Cell, TableSpec},
 };
 
+mod calls;
 mod commit;
 mod grow;
 mod mark;
 mod merge;
 mod read;
 mod value;
-
-use grow::Table;
 
 /// How long a commit waits for another program that holds the file.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,6 +87,8 @@ pub(super) struct Writer {
     path: PathBuf,
     db: Connection,
     tables: HashMap<String, Table>,
+    /// The number of the next call; 0 as long as nobody has asked.
+    next_call: i64,
     /// Whether a transaction ended badly: then `tables` may tell of what was rolled back.
     doubtful: bool,
 }
@@ -159,6 +162,7 @@ impl SqliteSchema {
             let mut writer = lock(&writer);
             if std::mem::replace(&mut writer.doubtful, true) {
                 writer.tables.clear();
+                writer.next_call = 0;
             }
             let done = work(&mut writer);
             writer.doubtful = done.is_err();
@@ -186,7 +190,7 @@ impl Writer {
             Ok(db)
         };
         let db = open().map_err(|trouble| trouble.explain(&path))?;
-        Ok(Self { path, db, tables: HashMap::new(), doubtful: false })
+        Ok(Self { path, db, tables: HashMap::new(), next_call: 0, doubtful: false })
     }
 }
 

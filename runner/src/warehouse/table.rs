@@ -13,13 +13,14 @@ use headwater_core::{
 use jiff::Timestamp;
 
 mod cell;
+mod escape;
 mod flatten;
 mod natural;
-mod scan;
 mod shape;
 
 pub use cell::{Cell, instant, real, widen};
 use flatten::{Flattener, Sink};
+pub use natural::number;
 use shape::Shape;
 
 use super::{Reject, name};
@@ -204,6 +205,8 @@ pub struct Row {
     pub cells: Vec<(u32, Cell)>,
     /// What has no column: path and JSON.
     pub extra: Vec<(String, String)>,
+    /// Of an event's row: the place of the same call's row in the load's `tracks`.
+    pub call: Option<u32>,
 }
 
 /// Rows of one table.
@@ -255,6 +258,7 @@ impl Batch {
             deleted: false,
             cells: sink.cells,
             extra: sink.extra,
+            call: None,
         };
         for (name, cell) in sink.system {
             match (name, cell) {

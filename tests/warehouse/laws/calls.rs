@@ -179,7 +179,7 @@ pub fn replay(world: &World) -> Result<(), String> {
     same!(world.stand.rows("tracks").len(), 2, "tracks");
     // A call that has become another item of its delivery: removed and made in one load.
     let told =
-        done(world.calls(&[(sent("1", 3)?, "d1:7")], &[gone("tracks", "1", "d1"), gone("e", "1", "d1")]))?;
+        done(world.calls(&[(sent("1", 3)?, "d1:7")], &[gone("e", "1", "d1"), gone("tracks", "1", "d1")]))?;
     same!((told.inserted, told.deleted), (2, 2), "counts");
     same!(part(&world.stand.rows("e")[0], &["v", "_headwater_delivery"]), json!([3, "d1:7"]), "the row");
     Ok(())

@@ -233,10 +233,12 @@ impl Row<'_> {
                 if tracks.raw_execute()? == 0 {
                     return Ok(false);
                 }
-                let mut own = insert(db, &table, false, &format!("event, event_text, {PRODUCT}"), 11)?;
+                let mut own =
+                    insert(db, &table, false, &format!("event, event_text, {PRODUCT}, _headwater_row"), 12)?;
                 let at = self.common(&mut own)?;
                 own.raw_bind_parameter(at, &table)?;
                 own.raw_bind_parameter(at + 1, event)?;
+                own.raw_bind_parameter(at + 11, db.last_insert_rowid())?;
                 if let Some(p) = &call.properties {
                     own.raw_bind_parameter(at + 2, &p.product_id)?;
                     own.raw_bind_parameter(at + 3, &p.sku)?;
@@ -363,8 +365,13 @@ fn insert<'d>(
     if let Ok(statement) = db.prepare_cached(&sql) {
         return Ok(statement);
     }
-    let key = ", PRIMARY KEY (id)";
-    db.execute_batch(&format!("CREATE TABLE {table} ({COMMON}, {CONTEXT}, {SYSTEM}, {own}{key})"))?;
+    // As Headwater lays calls out: ids are kept apart once, an event's row has the number of its call.
+    let key = match unique {
+        true => ", _headwater_row INTEGER PRIMARY KEY, UNIQUE (id)",
+        false => ", _headwater_row INTEGER PRIMARY KEY",
+    };
+    let plain = own.trim_end_matches(", _headwater_row");
+    db.execute_batch(&format!("CREATE TABLE {table} ({COMMON}, {CONTEXT}, {SYSTEM}, {plain}{key})"))?;
     if table == "identifies" {
         db.execute_batch(&format!(
             "CREATE TABLE users (id, {CONTEXT}, {own}, received_at, uuid_ts, _headwater_version, _headwater_delivery, \

@@ -67,6 +67,9 @@ pub struct Done {
     pub p99: f64,
     /// 999 of 1,000 were faster.
     pub p999: f64,
+    /// Processor time of the server for each request, in microseconds; the load does not know it.
+    #[serde(default)]
+    pub cpu: f64,
 }
 
 impl Done {

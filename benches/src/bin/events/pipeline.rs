@@ -34,6 +34,8 @@ const SIZE: u64 = 100;
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Step {
     seconds: f64,
+    /// Processor time, in seconds.
+    cpu: f64,
     rss: f64,
     /// Bytes of the warehouse, and of everything else that stays on the disk.
     tables: u64,
@@ -83,7 +85,7 @@ pub fn bench(options: &Options) -> Result<()> {
     let mut hand = Side::start("hand", &folder.path().join("hand"))?;
     let mut headwater = Side::start("headwater", &folder.path().join("headwater"))?;
     println!(
-        "     calls   by hand/s  headwater/s   ratio | RSS MiB: hand  headwater | GB: hand  headwater  + logs, books"
+        "     calls   by hand/s  headwater/s   ratio | cpu µs a call: hand  headwater | RSS MiB: hand  headwater | GB: hand  headwater  + logs, books"
     );
     for first in (0..calls).step_by(step as usize) {
         let floor = hand.step(first, step)?;
@@ -91,11 +93,13 @@ pub fn bench(options: &Options) -> Result<()> {
         let rate = |step_: &Step| step as f64 / step_.seconds;
         let gb = |bytes: u64| bytes as f64 / 1e9;
         println!(
-            "{:>10} {:>11.0} {:>12.0} {:>7.2} | {:>13.1} {:>10.1} | {:>8.2} {:>10.2} {:>13.2}",
+            "{:>10} {:>11.0} {:>12.0} {:>7.2} | {:>19.1} {:>10.1} | {:>13.1} {:>10.1} | {:>8.2} {:>10.2} {:>13.2}",
             first + step,
             rate(&floor),
             rate(&ours),
             rate(&ours) / rate(&floor),
+            floor.cpu * 1e6 / step as f64,
+            ours.cpu * 1e6 / step as f64,
             floor.rss,
             ours.rss,
             gb(floor.tables),
@@ -111,6 +115,7 @@ pub fn bench(options: &Options) -> Result<()> {
 
 /// What a side's process does: a step for each line of its input.
 pub fn side(name: &str, options: &Options, runtime: Runtime) -> Result<()> {
+    let own = std::process::id();
     let folder = options.folder();
     std::fs::create_dir_all(&folder)?;
     let mut by_hand = (name == "hand").then(|| hand::Hand::open(&folder.join("hand.db"))).transpose()?;
@@ -123,16 +128,19 @@ pub fn side(name: &str, options: &Options, runtime: Runtime) -> Result<()> {
         if let Some(hand) = &mut by_hand {
             let file = folder.join("deliveries");
             write(&file, first, calls)?;
-            let began = Instant::now();
+            let (began, cpu) = (Instant::now(), crate::cpu(own));
             hand.load(&file)?;
             step.seconds = began.elapsed().as_secs_f64();
+            step.cpu = (crate::cpu(own) - cpu) as f64 / 100.0;
             std::fs::remove_file(&file)?;
             step.tables = size(&folder);
             step.rows = (0..).zip(hand::rows(&folder.join("hand.db"))?).map(|(_, (_, n))| n as u64).sum();
         }
         if let Some(house) = &mut house {
             runtime.block_on(house.fill(first, calls))?;
+            let cpu = crate::cpu(own);
             step.seconds = runtime.block_on(house.drain())?.as_secs_f64();
+            step.cpu = (crate::cpu(own) - cpu) as f64 / 100.0;
             step.tables = size(&folder.join("warehouse"));
             step.other = size(&folder) - step.tables;
             step.rows =

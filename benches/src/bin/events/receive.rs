@@ -73,16 +73,17 @@ impl Server {
         self.folder.path().join("data").join(name)
     }
 
-    /// Waits until it has nothing more to do.
-    pub fn rest(&self) {
+    /// Waits until it has nothing more to do; returns how long it has worked, in hundredths of a second.
+    pub fn rest(&self) -> u64 {
         let busy = || crate::cpu(self.process.id());
         for _ in 0..600 {
             let before = busy();
             std::thread::sleep(Duration::from_millis(200));
             if busy() <= before + 1 {
-                return;
+                break;
             }
         }
+        busy()
     }
 }
 
@@ -113,7 +114,8 @@ pub async fn serve(name: &str) -> Result<()> {
         _ => {
             let text = std::fs::read_to_string(folder.join("headwater.toml"))?;
             let service = Arc::new(Service::open(Config::parse(&text, &|_| None)?).await?);
-            let router = receive::router(service.events().await?.live.receiver.clone());
+            let live = service.events().await?.live;
+            let router = receive::router(live.receiver.clone(), live.ready.clone());
             // What the service owns lives as long as the process.
             std::mem::forget(service);
             router
@@ -146,14 +148,17 @@ pub fn bench(options: &Options) -> Result<()> {
     };
     let servers: Vec<Server> = names.iter().map(|name| Server::start(name, &at)).collect::<Result<_>>()?;
     println!(
-        "shape    conns  server      requests/s    ratio    p50 ms    p99 ms  p99.9 ms  refused   RSS MiB"
+        "shape    conns  server      requests/s    ratio    p50 ms    p99 ms  p99.9 ms  refused   RSS MiB  cpu µs each"
     );
     let mut seed = 0;
     let mut once = |server: &Server, shape: Shape, connections: f64, rate: f64| -> Result<Done> {
-        server.rest();
+        let cpu = server.rest();
         seed += 1;
         let seed = scatter(seed) >> 8;
-        load(Load { to: server.address, shape, connections: connections as u64, seconds, rate, seed })
+        let to = server.address;
+        let mut done = load(Load { to, shape, connections: connections as u64, seconds, rate, seed })?;
+        done.cpu = (crate::cpu(server.process.id()) - cpu) as f64 * 1e4 / done.taken.max(1) as f64;
+        Ok(done)
     };
     for shape in [Shape::Webhook, Shape::Track, Shape::Batch] {
         if options.text("shape").is_some_and(|only| !format!("{shape:?}").eq_ignore_ascii_case(only)) {
@@ -189,7 +194,7 @@ pub fn bench(options: &Options) -> Result<()> {
 
 fn line(shape: Shape, connections: f64, server: &Server, done: &Done, floor: f64) {
     println!(
-        "{:<8} {connections:>5}  {:<10} {:>11.0} {:>8.2} {:>9.2} {:>9.2} {:>9.2} {:>8} {:>9.1}",
+        "{:<8} {connections:>5}  {:<10} {:>11.0} {:>8.2} {:>9.2} {:>9.2} {:>9.2} {:>8} {:>9.1} {:>12.1}",
         format!("{shape:?}").to_lowercase(),
         server.name,
         done.rate(),
@@ -199,5 +204,6 @@ fn line(shape: Shape, connections: f64, server: &Server, done: &Done, floor: f64
         done.p999,
         done.refused,
         server.rss(),
+        done.cpu,
     );
 }

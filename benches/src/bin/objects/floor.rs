@@ -10,6 +10,11 @@ use headwater_benches::{
 };
 use rusqlite::{Connection, Statement, types::Null};
 use serde::Deserialize;
+use tokio_postgres::{
+    NoTls,
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
+};
 
 use crate::warehouse::SOURCE;
 
@@ -77,9 +82,56 @@ fn bind(statement: &mut Statement<'_>, order: &Order<'_>) -> rusqlite::Result<()
     Ok(())
 }
 
-/// Into a Postgres schema.
-pub async fn postgres(_source: &str, _at: &str) -> Measured {
-    unimplemented!()
+/// Into a Postgres schema: binary COPY into a staging table, and one merge a page.
+pub async fn postgres(source: &str, at: &str) -> Measured {
+    let (mut db, connection) = tokio_postgres::connect(at, NoTls).await.expect("Postgres");
+    tokio::spawn(connection);
+    let json = headwater_benches::record::order(0);
+    let order: Order = serde_json::from_str(&json).expect("an order");
+    let types = order.columns().map(|(_, scalar)| match scalar {
+        Scalar::Text(_) => Type::TEXT,
+        Scalar::Time(_) => Type::TIMESTAMPTZ,
+        Scalar::Int(_) => Type::INT8,
+        Scalar::Real(_) => Type::FLOAT8,
+        Scalar::Bool(_) => Type::BOOL,
+    });
+    let names = order.columns().map(|(name, _)| name);
+    let columns: Vec<String> =
+        names.iter().zip(&types).map(|(name, kind)| format!("{name} {kind}")).collect();
+    let sets: Vec<String> = names[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    db.batch_execute(&format!(
+        "CREATE SCHEMA IF NOT EXISTS floor; CREATE TABLE IF NOT EXISTS floor.orders ({}, PRIMARY KEY (id));
+         CREATE TEMP TABLE staging (LIKE floor.orders) ON COMMIT DELETE ROWS",
+        columns.join(", ")
+    ))
+    .await
+    .expect("tables");
+    let copy = db.prepare("COPY staging FROM STDIN BINARY").await.expect("a statement");
+    let merge = format!(
+        "INSERT INTO floor.orders SELECT * FROM staging ON CONFLICT (id) DO UPDATE SET {}",
+        sets.join(", ")
+    );
+    let merge = db.prepare(&merge).await.expect("a statement");
+    let watch = Watch::start();
+    let mut rows = 0;
+    let mut fetch = Fetch::new(source);
+    while let Some(body) = fetch.next().await {
+        let page: Page = serde_json::from_slice(&body).expect("a page");
+        let tx = db.transaction().await.expect("a transaction");
+        let sink = tx.copy_in(&copy).await.expect("COPY");
+        let writer = BinaryCopyInWriter::new(sink, &types);
+        tokio::pin!(writer);
+        for order in &page.data {
+            let cells = order.columns().map(|(_, scalar)| scalar);
+            writer.as_mut().write_raw(cells.iter().map(|cell| cell as &dyn ToSql)).await.expect("a row");
+        }
+        writer.finish().await.expect("COPY");
+        tx.execute(&merge, &[]).await.expect("a merge");
+        tx.commit().await.expect("a commit");
+        rows += page.data.len() as u64;
+        fetch.cursor = page.next;
+    }
+    watch.stop(rows)
 }
 
 /// One page after the other.

@@ -1,14 +1,14 @@
 //! Headwater's side: a connector of one collection, read by the engine into its warehouse, as every source is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use headwater::sync::{Bounds, Job, Silent, Tools, sync as run};
+use headwater::sync::{Bounds, Job, Shared, Silent, Tools, sync as run};
 use headwater_benches::{Measured, Watch, record::FIELDS};
 use headwater_core::{
     auth::{Auth, Secret},
     connector::Connector,
-    cursor::{At, More, Pages, Put},
+    cursor::{At, More, Pages, Put, Since, TimeFormat},
     error::Result,
     http::{Api, Client},
     object::{Account, Collection, Endpoint, ObjectSource, Request},
@@ -19,13 +19,23 @@ use tokio::sync::watch;
 
 use crate::warehouse::{Into, SOURCE};
 
-/// Orders, by pages that each name the next one.
+/// Orders, by pages that each name the next one; the vendor is asked for what has changed, and its rows say when they did.
 const ORDERS: Collection = Collection {
     name: "orders",
     fields: FIELDS,
     endpoint: Endpoint::get("/orders"),
     records: "data",
     pages: Pages::Token { at: At::Body("next"), into: Put::Query("cursor"), more: More::Given },
+    since: Some(Since::Time {
+        field: "updated_at",
+        from: Put::Query("since"),
+        until: None,
+        format: TimeFormat::Rfc3339,
+        overlap: Duration::from_secs(60),
+        lag: Duration::from_secs(60),
+        first: None,
+    }),
+    version: Some("updated_at"),
     ..Collection::DEFAULT
 };
 
@@ -58,6 +68,7 @@ pub async fn sync(source: &str, at: &str, into: Into) -> Measured {
         observer: Arc::new(Silent),
         stop: stopping,
         bounds: Bounds::default(),
+        shared: Shared::default(),
     };
     let job = Job {
         source: SOURCE.to_owned(),
@@ -72,6 +83,7 @@ pub async fn sync(source: &str, at: &str, into: Into) -> Measured {
         full: false,
         touched_only: false,
         accept_deletes: false,
+        reserve: 0.0,
     };
     let watch = Watch::start();
     let report = run(&job, &tools).await;

@@ -73,6 +73,8 @@ enum What {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: String,
     },
+    /// A Postgres of its own: prints its address, and runs until its input ends.
+    Postgres,
     /// One run of one side; prints what was measured, as JSON.
     #[command(hide = true)]
     Side {
@@ -95,6 +97,10 @@ fn main() {
         What::Source { rows, page, listen } => {
             let listener = TcpListener::bind(listen).expect("a free port");
             serve(List { rows, page }, listener, |address| println!("{address}"));
+        }
+        What::Postgres => {
+            println!("{}", Target::start(Into::Postgres).at(""));
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         }
         What::Side { name, source, at, into } => {
             let runtime =

@@ -7,6 +7,7 @@
 mod change;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -64,6 +65,8 @@ struct Inner {
     life: Option<u64>,
     changes: u64,
     ignored: Vec<Ignore>,
+    /// The files and folders that were synced since this was last asked.
+    synced: BTreeSet<PathBuf>,
     /// So many syncs of files until one fails.
     sync_fails_in: Option<u64>,
     free: u64,
@@ -82,6 +85,7 @@ impl TestDisk {
             life: None,
             changes: 0,
             ignored: Vec::new(),
+            synced: BTreeSet::new(),
             sync_fails_in: None,
             free: 1 << 30,
         };
@@ -119,6 +123,11 @@ impl TestDisk {
     /// Ignores these syncs from now on: they succeed, and do nothing.
     pub fn ignore(&self, ignored: &[Ignore]) {
         lock(&self.inner).ignored = ignored.to_vec();
+    }
+
+    /// The files and folders that were synced since this was last asked.
+    pub fn synced(&self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut lock(&self.inner).synced)
     }
 
     /// After so many good ones a sync of a file fails, once.
@@ -309,6 +318,7 @@ impl Files for Process {
         let mut inner = lock(&self.disk.inner);
         inner.alive(self.id)?;
         inner.change()?;
+        inner.synced.insert(folder.to_owned());
         if inner
             .ignored
             .iter()
@@ -357,6 +367,7 @@ impl OpenFile for Handle {
         let mut inner = lock(&self.disk.inner);
         inner.alive(self.process)?;
         inner.change()?;
+        inner.synced.insert(self.path.clone());
         let name = self.path.to_string_lossy();
         if inner.ignored.iter().any(|ignored| matches!(ignored, Ignore::File(end) if name.ends_with(end))) {
             return Ok(());

@@ -223,7 +223,7 @@ impl Pass<'_> {
         let keys = ids.iter().map(|id| seen_key(&self.source.name, id)).collect();
         let mut owners: HashMap<String, u64> = HashMap::new();
         // Newer than this replay: its row may be on its way. Older ones have a row, or have been taken away.
-        for (id, seen) in ids.iter().zip(self.replay.books.deliveries_of(keys).await?) {
+        for (id, seen) in ids.iter().zip(self.replay.books.seen(keys).await?) {
             owners.extend(seen.filter(|seen| *seen >= self.job.end).map(|seen| (id.clone(), seen)));
         }
         for (id, rows) in diff::owners(self.schema, ids).await? {
@@ -275,7 +275,8 @@ impl Pass<'_> {
                     let becomes = call.name.as_deref().and_then(event_table);
                     event.filter(|event| becomes.as_ref() != Some(event)).into_iter().collect()
                 }
-                None => std::iter::once(row.table.to_owned()).chain(event).collect(),
+                // The event's row is found by the call's: it goes first.
+                None => event.into_iter().chain([row.table.to_owned()]).collect(),
             };
             if !tables.is_empty() {
                 gone.push((row.delivery.clone(), Gone { id: row.id.clone(), tables }));
@@ -352,12 +353,11 @@ impl Step {
             replay,
         };
         for (item, gone) in &self.gone {
-            frames.push(frame::encode(&address(schema, item, mark(true)), &serde_json::to_vec(gone)?)?);
+            let json = serde_json::to_vec(gone)?;
+            frames.push(framed(&address(schema, item, mark(true)), |out| out.extend_from_slice(&json))?);
         }
         for (item, call) in &self.calls {
-            let mut json = Vec::with_capacity(512);
-            call.write(&mut json);
-            frames.push(frame::encode(&address(schema, item, mark(false)), &json)?);
+            frames.push(framed(&address(schema, item, mark(false)), |out| call.write(out))?);
             entry.seen.push((seen_key(source, &call.message_id), again.seq));
         }
         for (item, change) in &again.changes {
@@ -369,7 +369,7 @@ impl Step {
                 version: Some(version),
                 ..address(source, item, mark(false))
             };
-            frames.push(frame::encode(&address, change.record.bytes())?);
+            frames.push(framed(&address, |out| out.extend_from_slice(change.record.bytes()))?);
         }
         entry.count(source, REPLAY_ITEM, "made", again.items);
         entry.count(source, REPLAY, ELIGIBLE, calls as u64);
@@ -388,4 +388,11 @@ impl Step {
         entry.rejected.extend(again.rejected.iter().cloned());
         Ok(())
     }
+}
+
+/// One frame of the calls log.
+fn framed(address: &Address, write: impl FnOnce(&mut Vec<u8>)) -> Result<Bytes> {
+    let mut out = Vec::with_capacity(512);
+    frame::write(address, &mut out, write)?;
+    Ok(out.into())
 }

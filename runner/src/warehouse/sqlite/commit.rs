@@ -1,25 +1,25 @@
 //! The one write: rows, prunes, rejects, progress and the books of a load, in one transaction.
 
-use headwater_core::error::Error;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use sha2::{Digest, Sha256};
 
 use super::{
     Trouble, Writer,
-    grow::{Grown, crowded, grow},
+    calls::{Calls, next_number},
+    grow::{Grown, grow},
     mark,
     merge::{Stamp, merge},
 };
 use crate::warehouse::{
-    Committed, Load, Reject, RunRow,
-    table::{Layout, MAX_TABLES, instant},
+    Committed, Load, Reject, RunRow, books,
+    known::{crowd_notice, crowded},
+    table::{Batch, Layout, instant},
 };
 
 impl Writer {
     /// See [`Schema::commit`](crate::warehouse::Schema::commit).
     pub(super) fn commit(&mut self, load: &Load) -> Result<Committed, Trouble> {
-        let now = instant(now());
+        let now = instant(books::now());
         let mut done = Committed::default();
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if is_loaded(&tx, &load.id)? {
@@ -35,8 +35,20 @@ impl Writer {
         }
         done.deleted += mark::remove(&tx, &mut self.tables, &load.removes)?;
         let mut crowd: Vec<&str> = Vec::new();
-        for batch in load.batches.iter().filter(|batch| !batch.is_empty()) {
+        let has_calls = load.batches.iter().any(|batch| batch.spec().layout == Layout::Call);
+        if self.next_call == 0 && has_calls {
+            self.next_call = next_number(&tx)?;
+        }
+        let mut calls = Calls::new(self.next_call);
+        // An event's row needs to know where its call went.
+        let (events, others): (Vec<&Batch>, Vec<&Batch>) = load
+            .batches
+            .iter()
+            .filter(|batch| !batch.is_empty())
+            .partition(|batch| batch.spec().layout == Layout::Event);
+        for batch in others.into_iter().chain(events) {
             let spec = batch.spec();
+            calls.table(&spec.name);
             let grown = grow(
                 &tx,
                 &mut self.tables,
@@ -54,23 +66,12 @@ impl Writer {
                 }
                 _ => return Err(crowded(&spec.name).into()),
             };
-            for reject in merge(&tx, table.1, batch, &table.0, &stamp, &mut done)? {
+            for reject in merge(&tx, table.1, batch, &table.0, &stamp, &mut calls, &mut done)? {
                 keep(&tx, &stamp, &reject)?;
             }
-            if batch.replaced() > 0 {
-                done.notices.push(format!(
-                    "table {}: {} characters that no database takes (NUL, halves of surrogate pairs) became U+FFFD",
-                    spec.name,
-                    batch.replaced()
-                ));
-            }
+            done.notices.extend(books::replaced_notice(batch));
         }
-        if let Some(first) = crowd.first() {
-            done.notices.push(format!(
-                "the schema has {MAX_TABLES} tables, the most it can have: {} events are only in tracks, {first} is one",
-                crowd.len()
-            ));
-        }
+        done.notices.extend(crowd_notice(&crowd));
         let before = instant(load.began.unwrap_or_else(Timestamp::now));
         for prune in &load.prunes {
             done.deleted += mark::prune(&tx, &mut self.tables, prune, &before, &now)?;
@@ -90,14 +91,9 @@ impl Writer {
         }
         keep_load(&tx, load, &now)?;
         tx.commit()?;
+        self.next_call = calls.next();
         Ok(done)
     }
-}
-
-/// The clock, to the microsecond: as it is stored.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 fn is_loaded(db: &Connection, id: &str) -> Result<bool, Trouble> {
@@ -107,16 +103,11 @@ fn is_loaded(db: &Connection, id: &str) -> Result<bool, Trouble> {
 
 /// Keeps what could not become a row; the same thing, refused again, is one line.
 fn keep(db: &Connection, stamp: &Stamp<'_>, reject: &Reject) -> Result<(), Trouble> {
-    let mut hash = Sha256::new();
-    for part in [&reject.table, &reject.reason, &reject.payload] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
-    }
     db.prepare_cached(
         "INSERT INTO _headwater_rejects (id, load, table_name, reason, payload, rejected_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (id) DO UPDATE SET load = excluded.load, rejected_at = excluded.rejected_at",
     )?
-    .execute(params![hex::encode(&hash.finalize()[..16]), stamp.load, reject.table, reject.reason, reject.payload, stamp.now])?;
+    .execute(params![books::reject_id(reject), stamp.load, reject.table, reject.reason, reject.payload, stamp.now])?;
     Ok(())
 }
 
@@ -130,13 +121,8 @@ fn keep_run(db: &Connection, run: &RunRow) -> Result<(), Trouble> {
 }
 
 fn keep_load(db: &Connection, load: &Load, now: &str) -> Result<(), Trouble> {
-    if load.id.is_empty() {
-        return Err(Error::unexpected("a load needs an id").into());
-    }
-    let digest =
-        load.batches.iter().fold(0, |all, batch| crc32c::crc32c_append(all, &batch.digest().to_le_bytes()));
-    let rows: usize = load.batches.iter().map(|batch| batch.len()).sum();
+    let (digest, rows) = books::measure(load)?;
     db.prepare_cached("INSERT INTO _headwater_loads (id, run, request, digest, loaded_at, rows) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![load.id, load.run, load.request, format!("{digest:08x}"), now, rows as i64])?;
+        .execute(params![load.id, load.run, load.request, digest, now, rows])?;
     Ok(())
 }

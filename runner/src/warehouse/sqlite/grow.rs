@@ -1,40 +1,19 @@
-//! How tables grow: columns are added and types widen; nothing is dropped or narrowed.
+//! How tables grow in the file: what is known of them says what has to change.
 
 use std::collections::HashMap;
 
-use headwater_core::{error::Error, object::Type};
+use headwater_core::object::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Trouble, Writer};
 use crate::warehouse::{
-    name::{self, quote},
-    table::{Column, Layout, MAX_COLUMNS, MAX_TABLES, real, widen},
+    known::{self, Places, Step, Stored, Table, crowded, type_of},
+    name::quote,
+    table::{Column, Layout, MAX_TABLES, real},
 };
 
-/// What is known of a table in the file.
-#[derive(Debug)]
-pub struct Table {
-    pub layout: Layout,
-    pub key: Vec<String>,
-    pub columns: Vec<Stored>,
-    /// By name in lower case: SQLite tells no `A` from `a`.
-    by_name: HashMap<String, usize>,
-    by_path: HashMap<String, usize>,
-}
-
-/// A column in the file.
-#[derive(Debug)]
-pub struct Stored {
-    pub name: String,
-    /// What it holds; none as long as nobody knows.
-    pub kind: Option<Type>,
-    pub path: String,
-    /// Whether Headwater fills it itself.
-    pub system: bool,
-}
-
-/// Where a batch's columns are in the table; none for those that have no place in it.
-pub type Places = Vec<Option<usize>>;
+/// The column of a call's number: the same in `tracks` and in its event's table. See [`super::calls`].
+pub const NUMBER: &str = "_headwater_row";
 
 /// What became of a table that a batch needs.
 pub enum Grown {
@@ -42,33 +21,6 @@ pub enum Grown {
     Ready(Places),
     /// It cannot be: the schema has too many tables.
     Crowded,
-}
-
-impl Table {
-    fn new(layout: Layout, key: Vec<String>) -> Self {
-        Self { layout, key, columns: Vec::new(), by_name: HashMap::new(), by_path: HashMap::new() }
-    }
-
-    /// The place of the column of that name.
-    pub fn place(&self, name: &str) -> Option<usize> {
-        self.by_name.get(&name.to_lowercase()).copied()
-    }
-
-    fn add(&mut self, stored: Stored) -> usize {
-        let place = self.columns.len();
-        self.by_name.insert(stored.name.to_lowercase(), place);
-        self.by_path.insert(stored.path.clone(), place);
-        self.columns.push(stored);
-        place
-    }
-
-    /// The name that a new column gets: its own, or where another member has that, one that depends on its path.
-    fn free_name(&self, column: &Column) -> Option<String> {
-        if self.place(&column.name).is_none() {
-            return Some(column.name.clone());
-        }
-        Some(name::apart(&column.name, &column.path)).filter(|apart| self.place(apart).is_none())
-    }
 }
 
 impl Writer {
@@ -89,13 +41,6 @@ impl Writer {
     }
 }
 
-/// That a table has no place any more.
-pub fn crowded(table: &str) -> Error {
-    Error::config(format!(
-        "table {table}: the schema has {MAX_TABLES} tables already: exclude some, or use another source for it"
-    ))
-}
-
 /// Makes sure that the table is there, with a column for each of `columns` that is wide enough.
 pub fn grow(
     db: &Connection,
@@ -106,163 +51,89 @@ pub fn grow(
     columns: &[Column],
     notices: &mut Vec<String>,
 ) -> Result<Grown, Trouble> {
+    let mut growth = None;
     if !tables.contains_key(name) {
         let table = match load(db, name)? {
             Some(table) => table,
             None if count(db)? >= MAX_TABLES => return Ok(Grown::Crowded),
-            None => create(db, name, layout, key, columns)?,
+            None => {
+                let mut table = Table::new(layout, key);
+                let mut made = table.grow(columns);
+                create(db, name, &table)?;
+                made.steps.clear();
+                growth = Some(made);
+                table
+            }
         };
         tables.insert(name.to_owned(), table);
     }
     let Some(table) = tables.get_mut(name) else { return Ok(Grown::Crowded) };
-    if table.key != key || table.layout != layout {
-        return Err(Error::config(format!(
-            "table {name} has the key {} and cannot be loaded with the key {}: rename the table, it is then read anew",
-            table.key.join(", "),
-            key.join(", ")
-        ))
-        .into());
+    table.check(name, layout, key)?;
+    let growth = growth.unwrap_or_else(|| table.grow(columns));
+    for step in &growth.steps {
+        apply(db, name, table, *step)?;
     }
-    let mut places: Places = vec![None; columns.len()];
-    let mut turned_away = 0;
-    for at in order(columns) {
-        let column = &columns[at];
-        let Some(place) = place(db, name, table, column, &mut turned_away)? else { continue };
-        places[at] = Some(place);
-        let stored = &mut table.columns[place];
-        let Some(kind) = column.kind else { continue };
-        let wide = stored.kind.map_or(kind, |known| widen(known, kind));
-        if stored.kind != Some(wide) {
-            if let Some(known) = stored.kind {
-                rewrite(db, name, &stored.name, known, wide)?;
-            }
-            stored.kind = Some(wide);
-            db.prepare_cached("UPDATE _headwater_columns SET type = ?3 WHERE table_name = ?1 AND name = ?2")?
-                .execute(params![name, stored.name, wide.name()])?;
-        }
-    }
-    if turned_away > 0 {
-        notices.push(format!(
-            "table {name} has {MAX_COLUMNS} columns, the most it can have: {turned_away} more went to _headwater_extra"
-        ));
-    }
-    Ok(Grown::Ready(places))
+    notices.extend(growth.notice(name));
+    Ok(Grown::Ready(growth.places))
 }
 
-/// The order in which new columns take their names: documented ones first, then members that are already called so.
-fn order(columns: &[Column]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..columns.len()).collect();
-    order.sort_by_key(|&at| {
-        let column = &columns[at];
-        (!column.declared, column.name != column.path, if column.declared { "" } else { &column.path })
-    });
-    order
-}
-
-/// The place of a column, which is added if it is not there; none if it cannot be, or nothing is known to be in it.
-fn place(
-    db: &Connection,
-    name: &str,
-    table: &mut Table,
-    column: &Column,
-    turned_away: &mut u64,
-) -> Result<Option<usize>, Trouble> {
-    if let Some(&known) = table.by_path.get(&column.path) {
-        return Ok(Some(known));
-    }
-    if column.declared
-        && let Some(known) = table.place(&column.name)
-    {
-        if table.columns[known].system {
-            return Ok(None);
-        }
-        // It was discovered before it was documented: it goes on under the same name.
-        db.execute(
-            "UPDATE _headwater_columns SET path = ?3 WHERE table_name = ?1 AND name = ?2",
-            params![name, table.columns[known].name, column.path],
-        )?;
-        let before = std::mem::replace(&mut table.columns[known].path, column.path.clone());
-        table.by_path.remove(&before);
-        table.by_path.insert(column.path.clone(), known);
-        return Ok(Some(known));
-    }
-    if column.kind.is_none() && !column.declared {
-        return Ok(None);
-    }
-    let free = table.free_name(column).filter(|_| table.columns.len() < MAX_COLUMNS);
-    let Some(free) = free else {
-        *turned_away += 1;
-        return Ok(None);
+/// Does in the file what the table is known to be already.
+fn apply(db: &Connection, name: &str, table: &Table, step: Step) -> Result<(), Trouble> {
+    let stored = match step {
+        Step::Add(place) | Step::Document(place) | Step::Widen(place, ..) => &table.columns[place],
     };
-    db.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {}", quote(name), quote(&free)))?;
-    let stored = Stored { name: free, kind: None, path: column.path.clone(), system: false };
-    remember(db, name, &stored)?;
-    Ok(Some(table.add(stored)))
+    match step {
+        Step::Add(_) => {
+            db.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {}", quote(name), quote(&stored.name)))?;
+            remember(db, name, stored)?;
+        }
+        Step::Document(_) => {
+            db.execute(
+                "UPDATE _headwater_columns SET path = ?3 WHERE table_name = ?1 AND name = ?2",
+                params![name, stored.name, stored.path],
+            )?;
+        }
+        Step::Widen(_, from, to) => {
+            if let Some(from) = from {
+                rewrite(db, name, &stored.name, from, to)?;
+            }
+            db.prepare_cached("UPDATE _headwater_columns SET type = ?3 WHERE table_name = ?1 AND name = ?2")?
+                .execute(params![name, stored.name, to.name()])?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a table, with all the columns that are known at once.
-fn create(
-    db: &Connection,
-    name: &str,
-    layout: Layout,
-    key: &[String],
-    columns: &[Column],
-) -> Result<Table, Trouble> {
-    let mut table = Table::new(layout, key.to_vec());
+fn create(db: &Connection, name: &str, table: &Table) -> Result<(), Trouble> {
     let taken: Option<String> = db
         .query_row("SELECT type FROM sqlite_master WHERE lower(name) = lower(?1)", [name], |row| row.get(0))
         .optional()?;
     if let Some(kind) = taken {
-        return Err(Error::config(format!(
-            "there is a {kind} {name} that Headwater did not make: rename it"
-        ))
-        .into());
+        return Err(known::foreign(&kind, name).into());
     }
-    let systems = layout.system();
-    let mut all: Vec<Stored> = Vec::new();
-    for at in order(columns) {
-        let column = &columns[at];
-        let system = systems.iter().any(|(own, _)| own.eq_ignore_ascii_case(&column.name));
-        if system || column.kind.is_none() && !column.declared || all.len() + systems.len() >= MAX_COLUMNS {
-            continue;
-        }
-        let known = |name: &str| all.iter().any(|other: &Stored| other.name.eq_ignore_ascii_case(name));
-        // A path comes twice where a member's name was escaped in two ways.
-        if all.iter().any(|other| other.path == column.path) || known(&column.name) {
-            continue;
-        }
-        all.push(Stored {
-            name: column.name.clone(),
-            kind: column.kind,
-            path: column.path.clone(),
-            system: false,
-        });
-    }
-    for (own, kind) in systems {
-        all.push(Stored {
-            name: (*own).to_owned(),
-            kind: Some(*kind),
-            path: format!("_headwater:{own}"),
-            system: true,
-        });
-    }
-    let names: Vec<String> = all.iter().map(|column| quote(&column.name)).collect();
-    let key: Vec<String> = key.iter().map(|key| quote(key)).collect();
-    db.execute_batch(&format!(
-        "CREATE TABLE {} ({}, PRIMARY KEY ({}))",
-        quote(name),
-        names.join(", "),
-        key.join(", ")
-    ))?;
+    // Headwater's own columns stand at the end.
+    let own = table.columns.iter().filter(|column| column.system);
+    let names: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| !column.system)
+        .chain(own)
+        .map(|column| quote(&column.name))
+        .collect();
+    let key: Vec<String> = table.key.iter().map(|key| quote(key)).collect();
+    let (columns, key) = (names.join(", "), key.join(", "));
+    let columns = match table.layout {
+        Layout::Object | Layout::Entity => format!("{columns}, PRIMARY KEY ({key})"),
+        Layout::Call => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY, UNIQUE ({key})"),
+        Layout::Event => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY"),
+    };
+    db.execute_batch(&format!("CREATE TABLE {} ({columns})", quote(name)))?;
     db.execute(
         "INSERT INTO _headwater_tables (name, layout, key) VALUES (?1, ?2, ?3)",
-        params![name, layout.name(), serde_json::to_string(&table.key).map_err(Error::from)?],
+        params![name, table.layout.name(), table.key_json()?],
     )?;
-    for stored in all {
-        remember(db, name, &stored)?;
-        table.add(stored);
-    }
-    Ok(table)
+    table.columns.iter().try_for_each(|stored| remember(db, name, stored))
 }
 
 fn remember(db: &Connection, table: &str, column: &Stored) -> Result<(), Trouble> {
@@ -280,32 +151,15 @@ pub fn load(db: &Connection, name: &str) -> Result<Option<Table>, Trouble> {
         .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((layout, key)) = known else { return Ok(None) };
-    let layout = [Layout::Object, Layout::Call, Layout::Event, Layout::Entity]
-        .into_iter()
-        .find(|known| known.name() == layout)
-        .ok_or_else(|| {
-            Error::config(format!(
-                "table {name}: {layout:?} is no layout this version knows: use a newer one"
-            ))
-        })?;
-    let key: Vec<String> = serde_json::from_str(&key).map_err(Error::from)?;
-    let mut table = Table::new(layout, key);
+    let mut table = Table::read(name, &layout, &key)?;
     let mut statement =
         db.prepare_cached("SELECT name, type, path FROM _headwater_columns WHERE table_name = ?1")?;
     let mut rows = statement.query([name])?;
     while let Some(row) = rows.next()? {
         let kind: Option<String> = row.get(1)?;
-        let path: String = row.get(2)?;
-        let system = path.starts_with("_headwater:");
-        table.add(Stored { name: row.get(0)?, kind: kind.as_deref().and_then(type_of), path, system });
+        table.add(Stored::known(row.get(0)?, kind.as_deref().and_then(type_of), row.get(2)?));
     }
     Ok(Some(table))
-}
-
-fn type_of(name: &str) -> Option<Type> {
-    [Type::Bool, Type::Int, Type::Numeric, Type::Real, Type::Text, Type::Time, Type::Date, Type::Json]
-        .into_iter()
-        .find(|kind| kind.name() == name)
 }
 
 fn count(db: &Connection) -> Result<usize, Trouble> {

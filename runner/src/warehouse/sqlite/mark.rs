@@ -7,11 +7,13 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     Trouble, Writer,
-    grow::{Table, load},
+    calls::{BY_CALL, BY_ID},
+    grow::load,
     value::Bound,
 };
 use crate::warehouse::{
     Prune, Removal, Swept,
+    known::Table,
     name::quote,
     table::{Layout, instant},
 };
@@ -96,10 +98,13 @@ pub fn remove(
 ) -> Result<u64, Trouble> {
     let mut removed = 0;
     for removal in removals {
-        if !matches!(layout(db, tables, &removal.table)?, Some(Layout::Call | Layout::Event)) {
-            continue;
-        }
-        let sql = format!("DELETE FROM {} WHERE id = ?1 AND _headwater_delivery = ?2", quote(&removal.table));
+        let wanted = match layout(db, tables, &removal.table)? {
+            Some(Layout::Call) => BY_ID,
+            Some(Layout::Event) => BY_CALL,
+            _ => continue,
+        };
+        let sql =
+            format!("DELETE FROM {} WHERE {wanted} AND _headwater_delivery = ?2", quote(&removal.table));
         removed += db.prepare_cached(&sql)?.execute(params![removal.id, &*removal.delivery])?;
     }
     Ok(removed as u64)

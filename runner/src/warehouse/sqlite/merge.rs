@@ -1,21 +1,19 @@
 //! How a batch's rows meet those of the table: by key and version.
 //!
-//! Each row is looked up first: one more step down an index that is in memory anyway, and what happened to the row is
-//! known exactly. Statements are prepared once for each batch and bound by position.
+//! A row is looked up first, so that what happened to it is known exactly; behind one that was new, the next is inserted
+//! first, and looked up if it was there after all. Statements are prepared once for each batch and bound by position.
 
 use headwater_core::object::{Op, Type};
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
-use super::{
-    Trouble,
-    grow::{Places, Table},
-    value::Bound,
-};
+use super::{Trouble, calls::Calls, grow::NUMBER, value::Bound};
 use crate::warehouse::{
     Committed, Reject,
+    books::{self, Old, Outcome},
+    known::{Places, Table},
     name::quote,
-    table::{Batch, Cell, Layout, Row, instant},
+    table::{Batch, Layout, Row, instant},
 };
 
 /// What all rows of a load have in common.
@@ -35,13 +33,19 @@ pub fn merge(
     batch: &Batch,
     places: &Places,
     stamp: &Stamp<'_>,
+    calls: &mut Calls,
     done: &mut Committed,
 ) -> Result<Vec<Reject>, Trouble> {
     let mut merge = Merge::new(db, table, batch, places, stamp)?;
     let mut rejects = Vec::new();
     for row in batch.rows() {
-        match merge.row(row) {
-            Ok(outcome) => count(done, outcome, row),
+        let merged = match batch.spec().layout {
+            Layout::Object | Layout::Entity => merge.row(row),
+            Layout::Call => merge.call(row, calls),
+            Layout::Event => merge.event(row, calls),
+        };
+        match merged {
+            Ok(outcome) => outcome.count(row, done),
             Err(error) if refused(&error) && !db.is_autocommit() => rejects.push(Reject {
                 table: batch.spec().name.clone(),
                 reason: error.to_string(),
@@ -62,27 +66,8 @@ fn refused(error: &rusqlite::Error) -> bool {
     ) || matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
 }
 
-#[derive(Clone, Copy)]
-enum Outcome {
-    Inserted,
-    Updated,
-    Stale,
-    Deleted,
-}
-
-fn count(done: &mut Committed, outcome: Outcome, row: &Row) {
-    match outcome {
-        Outcome::Inserted => {
-            done.inserted += 1;
-            done.overlap_new += u64::from(row.meta.overlap);
-        }
-        Outcome::Updated => done.updated += 1,
-        Outcome::Stale => done.stale += 1,
-        Outcome::Deleted => done.deleted += 1,
-    }
-}
-
-struct Merge<'a> {
+/// The statements of one batch, and the row at hand.
+pub struct Merge<'a> {
     batch: &'a Batch,
     stamp: &'a Stamp<'a>,
     layout: Layout,
@@ -100,14 +85,8 @@ struct Merge<'a> {
     /// Of each bound column, where the row at hand has its value.
     cells: Vec<Option<usize>>,
     received: Option<(Timestamp, String)>,
-}
-
-/// What is there of a row already.
-struct Old {
-    rowid: i64,
-    version: Option<i64>,
-    deleted: bool,
-    delivery: Option<String>,
+    /// The row before was new.
+    news: bool,
 }
 
 impl<'a> Merge<'a> {
@@ -145,15 +124,23 @@ impl<'a> Merge<'a> {
             Layout::Entity => "_headwater_version, 0, NULL",
             Layout::Call | Layout::Event => "NULL, 0, _headwater_delivery",
         };
-        let find = db.prepare_cached(&format!(
-            "SELECT _rowid_, {state} FROM {target} WHERE {}",
-            matched.join(" AND ")
-        ))?;
+        let wanted = match layout {
+            Layout::Event => format!("{NUMBER} = ?1"),
+            _ => matched.join(" AND "),
+        };
+        let find = db.prepare_cached(&format!("SELECT _rowid_, {state} FROM {target} WHERE {wanted}"))?;
 
-        let all: Vec<&str> = names.iter().map(String::as_str).chain(systems.iter().copied()).collect();
+        let number = matches!(layout, Layout::Call | Layout::Event).then_some(NUMBER);
+        let all = names.iter().map(String::as_str).chain(systems.iter().copied()).chain(number);
+        let all: Vec<&str> = all.collect();
         let marks: Vec<String> = (1..=all.len()).map(|at| format!("?{at}")).collect();
+        let key: Vec<String> = spec.key.iter().map(|key| quote(key)).collect();
+        let unless = match layout {
+            Layout::Event => String::new(),
+            _ => format!(" ON CONFLICT ({}) DO NOTHING", key.join(", ")),
+        };
         let insert = db.prepare_cached(&format!(
-            "INSERT INTO {target} ({}) VALUES ({})",
+            "INSERT INTO {target} ({}) VALUES ({}){unless}",
             all.join(", "),
             marks.join(", ")
         ))?;
@@ -232,62 +219,81 @@ impl<'a> Merge<'a> {
             kinds,
             cells,
             received: None,
+            news: true,
         })
     }
 
-    fn row(&mut self, row: &Row) -> rusqlite::Result<Outcome> {
+    /// Finds out where the row has the values of the bound columns.
+    pub fn locate(&mut self, row: &Row) {
         self.cells.fill(None);
         for (at, (column, _)) in row.cells.iter().enumerate() {
             if let Some(Some(bound)) = self.bound.get(*column as usize) {
                 self.cells[*bound] = Some(at);
             }
         }
-        let Some(old) = self.find(row)? else {
-            self.insert(row)?;
-            return Ok(if row.op == Op::Delete { Outcome::Deleted } else { Outcome::Inserted });
+    }
+
+    fn row(&mut self, row: &Row) -> rusqlite::Result<Outcome> {
+        self.locate(row);
+        let old = match self.news {
+            true => None,
+            false => self.find(row)?,
+        };
+        self.news = old.is_none() && self.insert(row, None)?;
+        let old = match old {
+            None if !self.news => self.find(row)?,
+            old => old,
+        };
+        let Some((rowid, old)) = old else {
+            return Ok(Outcome::new(row));
         };
         let version = row.version.unwrap_or(self.stamp.version);
-        let applies = match self.layout {
-            Layout::Object | Layout::Entity => old.version.is_none_or(|known| version >= known),
-            Layout::Call | Layout::Event => {
-                old.delivery.is_some() && old.delivery.as_deref() == row.meta.delivery.as_deref()
-            }
-        };
-        if !applies {
+        if !old.gives_way(self.layout, version, row.meta.delivery.as_deref()) {
             // The pass has met the row all the same: a sweep must not take it for gone.
             if let (Some(seen), Some(pass)) = (&mut self.seen, &row.meta.pass) {
-                seen.execute((old.rowid, pass.as_ref()))?;
+                seen.execute((rowid, pass.as_ref()))?;
             }
             return Ok(Outcome::Stale);
         }
         match row.op {
-            Op::Delete => self.delete(row, old.rowid)?,
-            Op::Patch => self.patch(row, old.rowid)?,
-            Op::Upsert | Op::Touch => self.update(row, old.rowid)?,
+            Op::Delete => self.delete(row, rowid)?,
+            Op::Patch => self.patch(row, rowid)?,
+            Op::Upsert | Op::Touch => self.update(row, rowid)?,
         }
-        let gone = row.op == Op::Delete || row.deleted;
-        Ok(if gone && !old.deleted { Outcome::Deleted } else { Outcome::Updated })
+        Ok(Outcome::changed(row, &old))
     }
 
-    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<Old>> {
+    /// What is there of a row, by its key, and where.
+    pub fn find(&mut self, row: &Row) -> rusqlite::Result<Option<(i64, Old)>> {
         for at in 0..self.keys {
             let cell = self.cells[at].map(|cell| &row.cells[cell].1);
             self.find.raw_bind_parameter(at + 1, Bound(cell, self.kinds[at]))?;
         }
+        self.found()
+    }
+
+    /// What is there of an event's row, by its call's number.
+    pub fn find_number(&mut self, number: i64) -> rusqlite::Result<Option<(i64, Old)>> {
+        self.find.raw_bind_parameter(1, number)?;
+        self.found()
+    }
+
+    fn found(&mut self) -> rusqlite::Result<Option<(i64, Old)>> {
         let mut rows = self.find.raw_query();
         let Some(found) = rows.next()? else { return Ok(None) };
-        Ok(Some(Old {
-            rowid: found.get(0)?,
+        let old = Old {
             version: found.get(1)?,
             deleted: found.get::<_, Option<bool>>(2)?.unwrap_or(false),
             delivery: found.get(3)?,
-        }))
+        };
+        Ok(Some((found.get(0)?, old)))
     }
 
-    fn insert(&mut self, row: &Row) -> rusqlite::Result<()> {
+    /// Inserts a row, of a call with its number; false if one of its key is there.
+    pub fn insert(&mut self, row: &Row, number: Option<i64>) -> rusqlite::Result<bool> {
         bind_columns(&mut self.insert, row, &self.cells, &self.kinds, 0)?;
         let extra = self.extra(row);
-        bind_system(
+        let next = bind_system(
             &mut self.insert,
             self.layout,
             row,
@@ -296,10 +302,14 @@ impl<'a> Merge<'a> {
             extra,
             self.cells.len() + 1,
         )?;
-        self.insert.raw_execute().map(drop)
+        if let Some(number) = number {
+            self.insert.raw_bind_parameter(next, number)?;
+        }
+        self.insert.raw_execute().map(|rows| rows > 0)
     }
 
-    fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
+    /// Replaces a row that is there.
+    pub fn update(&mut self, row: &Row, rowid: i64) -> rusqlite::Result<()> {
         bind_columns(&mut self.update, row, &self.cells, &self.kinds, self.keys)?;
         let extra = self.extra(row);
         let next = bind_system(
@@ -346,25 +356,11 @@ impl<'a> Merge<'a> {
 
     /// What has no column: what the batch turned away, and values of columns that the table could not add.
     fn extra(&self, row: &Row) -> Option<String> {
-        let columns = self.batch.columns();
-        let homeless = row.cells.iter().filter(|(column, cell)| {
-            *cell != Cell::Null && self.bound.get(*column as usize).is_none_or(Option::is_none)
-        });
-        let mut members: Vec<(&str, String)> =
-            row.extra.iter().map(|(path, json)| (path.as_str(), json.clone())).collect();
-        members.extend(homeless.filter_map(|(column, cell)| {
-            let column = columns.get(*column as usize)?;
-            let path = column.path.strip_prefix('=').unwrap_or(&column.path);
-            Some((path, cell.json().to_string()))
-        }));
-        if members.is_empty() {
-            return None;
-        }
-        let members: Vec<String> = members
-            .into_iter()
-            .map(|(path, json)| format!("{}:{json}", serde_json::Value::from(path)))
-            .collect();
-        Some(format!("{{{}}}", members.join(",")))
+        let homeless = row
+            .cells
+            .iter()
+            .filter(|(column, _)| self.bound.get(*column as usize).is_none_or(Option::is_none));
+        books::extra(self.batch.columns(), row, homeless)
     }
 }
 

@@ -9,12 +9,14 @@ use tokio::sync::mpsc;
 
 use super::{
     Trouble, Writer,
+    calls::BY_CALL,
     grow::load,
     value::{Bound, cell},
 };
 use crate::warehouse::{
-    Found, Note, StoredCall,
+    Found, Note, StoredCall, books,
     calls::KIND_TABLES,
+    known::Stored,
     name::quote,
     table::{Cell, Column, Layout, instant},
 };
@@ -30,9 +32,7 @@ impl Writer {
         let mut progress = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let (key, value): (String, String) = (row.get(0)?, row.get(1)?);
-            let value = serde_json::from_str(&value).map_err(|error| {
-                Error::config(format!("_headwater_progress: the value of {key} is not JSON ({error}): delete that row, and it is read anew"))
-            })?;
+            let value = books::progress(&key, &value)?;
             progress.insert(key, value);
         }
         Ok(progress)
@@ -115,7 +115,11 @@ impl Writer {
         let names: Vec<String> = table.columns.iter().map(|column| quote(&column.name)).collect();
         let matched: Vec<String> =
             by.iter().enumerate().map(|(at, column)| format!("{} = ?{}", quote(column), at + 1)).collect();
-        let sql = format!("SELECT {} FROM {} WHERE {}", names.join(", "), quote(name), matched.join(" AND "));
+        let matched = match table.layout == Layout::Event && *by == table.key {
+            true => BY_CALL.to_owned(),
+            false => matched.join(" AND "),
+        };
+        let sql = format!("SELECT {} FROM {} WHERE {matched}", names.join(", "), quote(name));
         let mut statement = self.db.prepare_cached(&sql)?;
         let mut found = Vec::new();
         for key in values {
@@ -138,7 +142,7 @@ impl Writer {
                 found.push(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?);
             }
         }
-        let column = |stored: &super::grow::Stored| Column {
+        let column = |stored: &Stored| Column {
             name: stored.name.clone(),
             path: stored.path.clone(),
             kind: stored.kind,

@@ -4,12 +4,13 @@
 use headwater_core::{
     error::{Error, Result},
     object::{Change, Field, Origin},
-    record::{Fields, Raw, Record},
+    record::{Fields, Next, Raw, Record, Scan},
 };
 
 use super::{
-    Cell, Column, Layout, MAX_COLUMNS, MAX_LEVEL, TableSpec, is_system, natural,
-    scan::{Next, Scan, clean, unescape},
+    Cell, Column, Layout, MAX_COLUMNS, MAX_LEVEL, TableSpec,
+    escape::{clean, unescape},
+    is_system, natural,
     shape::{CONTEXT, PROPERTIES, Shape, Target},
     widen,
 };
@@ -98,7 +99,7 @@ impl Flattener {
         sink: &mut Sink,
     ) -> Result<()> {
         for (root, fields) in [(CONTEXT, Some(context)), (PROPERTIES, properties)] {
-            let mut hint = 0;
+            let mut before = None;
             for (name, raw) in fields.into_iter().flat_map(Fields::iter) {
                 let json = text(raw.bytes())?;
                 let escaped;
@@ -110,7 +111,7 @@ impl Flattener {
                         quoted.get(1..quoted.len() - 1).unwrap_or(name)
                     }
                 };
-                self.member(spec, &mut Scan::new(json), root, quoted, &mut hint, sink);
+                self.member(spec, &mut Scan::new(json), root, quoted, &mut before, sink);
             }
         }
         for (name, raw) in rest.iter() {
@@ -122,12 +123,12 @@ impl Flattener {
 
     /// The members of the object that `scan` stands at. `all` is false where only documented columns are wanted.
     fn object(&mut self, spec: &TableSpec, scan: &mut Scan<'_>, node: usize, all: bool, sink: &mut Sink) {
-        scan.next();
+        scan.peek();
         scan.enter();
-        let mut hint = 0;
+        let mut before = None;
         while let Some(quoted) = scan.member() {
             if all {
-                self.member(spec, scan, node, quoted, &mut hint, sink);
+                self.member(spec, scan, node, quoted, &mut before, sink);
                 continue;
             }
             match self.shape.nodes[node].index.get(quoted).copied() {
@@ -137,24 +138,17 @@ impl Flattener {
         }
     }
 
-    /// One member's value.
+    /// One member's value. `before` is the member in front of it.
     fn member(
         &mut self,
         spec: &TableSpec,
         scan: &mut Scan<'_>,
         above: usize,
         quoted: &str,
-        hint: &mut usize,
+        before: &mut Option<usize>,
         sink: &mut Sink,
     ) {
-        let parent = &self.shape.nodes[above];
-        // Records mostly have the same members in the same order.
-        let member = match parent.members.get(*hint) {
-            Some((name, member)) if **name == *quoted => Some(*member),
-            _ => parent.index.get(quoted).copied(),
-        };
-        *hint += 1;
-        let Some(member) = member.or_else(|| self.learn(spec, above, quoted)) else {
+        let Some(member) = self.find(spec, above, quoted, *before) else {
             let name = unescape(quoted, &mut self.replaced).into_owned();
             let path = match self.shape.nodes[above].path.as_str() {
                 "" => name,
@@ -162,6 +156,7 @@ impl Flattener {
             };
             return self.extra(scan, path, sink);
         };
+        *before = Some(member);
         let node = &self.shape.nodes[member];
         if !node.targets.is_empty() {
             return self.documented(spec, scan, member, sink);
@@ -170,7 +165,7 @@ impl Flattener {
             let path = node.path.clone();
             return self.extra(scan, path, sink);
         }
-        if scan.next() == Some(Next::Object) && (node.level < MAX_LEVEL || node.leads) {
+        if scan.peek() == Some(Next::Object) && (node.level < MAX_LEVEL || node.leads) {
             return self.object(spec, scan, member, true, sink);
         }
         let Some(json) = scan.value() else { return };
@@ -187,13 +182,29 @@ impl Flattener {
         }
     }
 
+    /// The place of a member. Records mostly have the same members in the same order.
+    fn find(&mut self, spec: &TableSpec, above: usize, quoted: &str, before: Option<usize>) -> Option<usize> {
+        let nodes = &self.shape.nodes;
+        let expected = before.map_or(nodes[above].first, |before| nodes[before].then);
+        if let Some(expected) = expected.filter(|place| *nodes[*place].quoted == *quoted) {
+            return Some(expected);
+        }
+        let known = nodes[above].index.get(quoted).copied();
+        let member = known.or_else(|| self.learn(spec, above, quoted));
+        match before {
+            Some(before) => self.shape.nodes[before].then = member,
+            None => self.shape.nodes[above].first = member,
+        }
+        member
+    }
+
     /// A member that fills documented columns; nothing else of it is loaded.
     fn documented(&mut self, spec: &TableSpec, scan: &mut Scan<'_>, member: usize, sink: &mut Sink) {
         let Some(json) = scan.value() else { return };
         for at in 0..self.shape.nodes[member].targets.len() {
             self.declared(self.shape.nodes[member].targets[at], json, sink);
         }
-        if self.shape.nodes[member].leads && Scan::new(json).next() == Some(Next::Object) {
+        if self.shape.nodes[member].leads && Scan::new(json).peek() == Some(Next::Object) {
             // Where the whole goes into a column of its own, its members need none.
             let all = self.shape.nodes[member].targets.is_empty();
             self.object(spec, &mut Scan::new(json), member, all, sink);

@@ -1,17 +1,23 @@
 //! What a JSON value is as a cell: by itself, or where a column documents its type.
 
-use headwater_core::{object::Type, time::parse_time};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use std::borrow::Cow;
+
+use headwater_core::{
+    object::Type,
+    record::{Next, Scan},
+    time::parse_time,
+};
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     cell::Cell,
-    scan::{Next, Scan, clean, unescape},
+    escape::{clean, unescape},
 };
 
 /// The cell that a value is by itself. An array or object is JSON.
 pub fn cell(json: &str, replaced: &mut u64) -> Cell {
-    match Scan::new(json).next() {
-        Some(Next::String) => text(unescape(inside(json), replaced).into_owned()),
+    match Scan::new(json).peek() {
+        Some(Next::String) => text(unescape(inside(json), replaced)),
         Some(Next::Number) => number(json),
         Some(Next::Bool) => Cell::Bool(json.starts_with('t')),
         Some(Next::Object | Next::Array) => Cell::Json(clean(json, replaced).into_owned()),
@@ -22,58 +28,65 @@ pub fn cell(json: &str, replaced: &mut u64) -> Cell {
 /// The cell that a value is in a column of this type; where it is not of that type, the cell that it is by itself,
 /// for which the column widens. Nothing is lost but the empty string where a column is not text.
 pub fn declared(kind: Type, json: &str, replaced: &mut u64) -> Cell {
-    let own = match (kind, Scan::new(json).next()) {
-        (Type::Json, None | Some(Next::Null)) => return Cell::Null,
-        (Type::Json, _) => return Cell::Json(clean(json, replaced).into_owned()),
+    match (kind, Scan::new(json).peek()) {
+        (_, None | Some(Next::Null)) => Cell::Null,
+        (Type::Json, _) => Cell::Json(clean(json, replaced).into_owned()),
         // As it stands, before it is taken for a time or a number.
-        (Type::Text, Some(Next::String)) => return Cell::Text(unescape(inside(json), replaced).into_owned()),
-        (Type::Text, Some(Next::Null) | None) => return Cell::Null,
-        (Type::Text, Some(_)) => return Cell::Text(clean(json, replaced).into_owned()),
-        (_, Some(Next::String)) => Cell::Text(unescape(inside(json), replaced).into_owned()),
-        (_, _) => cell(json, replaced),
-    };
-    let fitted = match (kind, &own) {
-        (_, Cell::Text(text)) if text.is_empty() => Some(Cell::Null),
-        (Type::Bool, Cell::Text(text)) => match text.as_str() {
+        (Type::Text, Some(Next::String)) => Cell::Text(unescape(inside(json), replaced).into_owned()),
+        (Type::Text, Some(_)) => Cell::Text(clean(json, replaced).into_owned()),
+        (_, Some(Next::String)) => {
+            let text = unescape(inside(json), replaced);
+            match text.is_empty() {
+                true => Cell::Null,
+                false => from_text(kind, &text).unwrap_or_else(|| Cell::Text(text.into_owned())),
+            }
+        }
+        (_, Some(_)) => {
+            let own = cell(json, replaced);
+            from_number(kind, &own, json).unwrap_or(own)
+        }
+    }
+}
+
+fn from_text(kind: Type, text: &str) -> Option<Cell> {
+    match kind {
+        Type::Bool => match text {
             "true" => Some(Cell::Bool(true)),
             "false" => Some(Cell::Bool(false)),
             _ => None,
         },
-        (Type::Int, Cell::Text(text)) => canonical(text).filter(|cell| matches!(cell, Cell::Int(_))),
-        (Type::Int, Cell::Real(real)) => whole(*real).map(Cell::Int),
-        (Type::Real, Cell::Int(int)) => float(*int),
-        (Type::Real, Cell::Text(text)) => canonical(text).map(|cell| match cell {
+        Type::Int => canonical(text).filter(|cell| matches!(cell, Cell::Int(_))),
+        Type::Real => canonical(text).map(|cell| match cell {
             Cell::Int(int) => float(int).unwrap_or(Cell::Int(int)),
             other => other,
         }),
-        (Type::Numeric, Cell::Text(text)) => canonical(text),
-        (Type::Time, Cell::Text(text)) => parse_time(text).map(Cell::Time),
+        Type::Numeric => canonical(text),
+        Type::Time => parse_time(text).map(Cell::Time),
+        Type::Date => text.parse().ok().filter(|_| text.len() == 10).map(Cell::Date).or_else(|| moment(text)),
+        Type::Text | Type::Json | Type::Object => None,
+    }
+}
+
+fn from_number(kind: Type, own: &Cell, json: &str) -> Option<Cell> {
+    match (kind, own) {
+        (Type::Int, Cell::Real(real)) => whole(*real).map(Cell::Int),
+        (Type::Real, Cell::Int(int)) => float(*int),
         (Type::Time, Cell::Int(_) | Cell::Real(_)) => parse_time(json).map(Cell::Time),
-        (Type::Date, Cell::Text(text)) => {
-            text.parse().ok().filter(|_| text.len() == 10).map(Cell::Date).or_else(|| moment(text))
-        }
         (Type::Date, Cell::Int(_) | Cell::Real(_)) => parse_time(json).map(day_or_time),
         _ => None,
-    };
-    fitted.unwrap_or(own)
+    }
 }
 
 /// Text, a day or an instant, by its looks.
-fn text(text: String) -> Cell {
+fn text(text: Cow<'_, str>) -> Cell {
     let bytes = text.as_bytes();
-    if bytes.len() < 10 || bytes[4] != b'-' || bytes[7] != b'-' || !bytes[0].is_ascii_digit() {
-        return Cell::Text(text);
-    }
-    if bytes.len() == 10 {
-        return match text.parse::<Date>() {
-            Ok(date) => Cell::Date(date),
-            Err(_) => Cell::Text(text),
-        };
-    }
-    match rfc3339(&text) {
-        Some(time) => Cell::Time(time),
-        None => Cell::Text(text),
-    }
+    let looks = bytes.len() >= 10 && bytes[4] == b'-' && bytes[7] == b'-' && bytes[0].is_ascii_digit();
+    let found = match bytes.len() {
+        _ if !looks => None,
+        10 => text.parse().ok().map(Cell::Date),
+        _ => rfc3339(&text).map(Cell::Time),
+    };
+    found.unwrap_or_else(|| Cell::Text(text.into_owned()))
 }
 
 /// An instant in RFC 3339 and nothing else; a leap second stays text, because no instant holds it.
@@ -95,7 +108,7 @@ fn day_or_time(time: Timestamp) -> Cell {
 }
 
 /// A number as JSON writes it, in the narrowest type that holds it without loss.
-fn number(text: &str) -> Cell {
+pub fn number(text: &str) -> Cell {
     if let Ok(int) = text.parse::<i64>() {
         return Cell::Int(int);
     }
@@ -107,7 +120,7 @@ fn number(text: &str) -> Cell {
 
 /// A number in a string, if it is written as JSON would write it: `007` and `1e` are text.
 fn canonical(text: &str) -> Option<Cell> {
-    let valid = matches!(Scan::new(text).next(), Some(Next::Number))
+    let valid = matches!(Scan::new(text).peek(), Some(Next::Number))
         && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok_and(|raw| raw.get() == text);
     valid.then(|| number(text))
 }
@@ -121,7 +134,13 @@ fn survives(text: &str, real: f64) -> bool {
     if digits <= 15 && !text.bytes().any(|b| matches!(b, b'e' | b'E')) {
         return true;
     }
-    scientific(text) == scientific(&format!("{real:e}"))
+    // Most are written as the shortest that reads back as the same.
+    let mut shortest = [0; 32];
+    let mut rest = &mut shortest[..];
+    let is_written = serde_json::to_writer(&mut rest, &real).is_ok();
+    let length = 32 - rest.len();
+    is_written && shortest[..length] == *text.as_bytes()
+        || scientific(text) == scientific(&format!("{real:e}"))
 }
 
 /// Digits without zeros around them, and the power of ten of the first.

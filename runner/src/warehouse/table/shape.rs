@@ -32,7 +32,12 @@ pub struct Node {
     /// How a user would write where it is.
     pub path: String,
     pub level: usize,
-    pub members: Vec<(Box<str>, usize)>,
+    /// Its name, as JSON writes it.
+    pub quoted: Box<str>,
+    /// The member that came first in it, the last time.
+    pub first: Option<usize>,
+    /// The member that came behind it, the last time.
+    pub then: Option<usize>,
     pub index: HashMap<Box<str>, usize>,
     /// The documented columns that it fills.
     pub targets: Vec<Target>,
@@ -132,10 +137,9 @@ impl Shape {
             "" => step,
             path => format!("{path}.{step}"),
         };
-        let node = Node { words, path, level: above.level + 1, ..Node::default() };
+        let node = Node { words, path, level: above.level + 1, quoted: quoted.into(), ..Node::default() };
         let place = self.nodes.len();
         self.nodes.push(node);
-        self.nodes[parent].members.push((quoted.into(), place));
         self.nodes[parent].index.insert(quoted.into(), place);
         place
     }
