@@ -14,6 +14,7 @@ mod overload;
 mod postgres;
 mod received;
 mod refused;
+mod replay;
 mod service;
 mod taker;
 mod vault;

@@ -13,6 +13,7 @@ mod outcomes;
 mod partitions;
 mod pipeline;
 mod pretend;
+mod replays;
 mod service;
 mod sweeps;
 mod touches;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headwater::{
     inbox::{DeliveryKind, DiskFiles, Inbox, Log, Options, StoredDelivery},
     pipeline::{
-        Filter, Limits, Source,
+        Filter, Limits, Source, Sources,
         balance::{Balance, IN_FLIGHT, Places, balance},
         books::Books,
         loader::Loader,
@@ -47,7 +47,7 @@ impl House {
         }
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.inbox.close().await;
         self.calls.close().await;
     }
@@ -88,15 +88,24 @@ impl House {
 
     /// Works until everything is loaded, or, without a loader, in the calls log; returns what was touched.
     async fn drain(&self, load: bool) -> Vec<String> {
+        self.drain_with(sources(), load).await
+    }
+
+    /// Deliveries become calls by these sources.
+    pub(crate) async fn normaliser(&self, sources: Sources) -> Normaliser {
         let normaliser = Normaliser::open(self.inbox.clone(), self.calls.clone(), self.books.clone(), LIMITS)
             .await
             .expect("one");
-        normaliser.set_sources(sources());
+        normaliser.set_sources(sources);
+        normaliser
+    }
+
+    /// The same, by other sources.
+    pub(crate) async fn drain_with(&self, sources: Sources, load: bool) -> Vec<String> {
+        let normaliser = self.normaliser(sources).await;
         let (stop, stopping) = watch::channel(false);
         let (touch, mut touched) = mpsc::unbounded_channel();
-        let connectors = HashMap::from([("app".to_owned(), "segment"), ("shop".to_owned(), "stripe")]);
-        let warehouse = self.warehouse.clone();
-        let loader = Loader::new(self.calls.clone(), self.books.clone(), warehouse, connectors, touch);
+        let loader = self.loader(touch);
         let eligible = normaliser.eligible();
         let loading = load.then(|| tokio::spawn(loader.run(eligible, stopping.clone())));
         let normalising = tokio::spawn(async move { normaliser.run(stopping).await });
@@ -121,12 +130,17 @@ impl House {
         sources
     }
 
+    pub(crate) fn loader(&self, touch: mpsc::UnboundedSender<String>) -> Loader {
+        let connectors = HashMap::from([("app".to_owned(), "segment"), ("shop".to_owned(), "stripe")]);
+        Loader::new(self.calls.clone(), self.books.clone(), self.warehouse.clone(), connectors, touch)
+    }
+
     pub(crate) async fn position(&self, name: &'static str) -> u64 {
         self.books.position(name).await.expect("books")
     }
 
     /// What became of calls and changes, by source and fate.
-    async fn counts(&self) -> BTreeMap<String, u64> {
+    pub(crate) async fn counts(&self) -> BTreeMap<String, u64> {
         let counts = self.books.counts().await.expect("books");
         counts
             .into_iter()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use headwater::warehouse::{
-    Committed, Load, Prune, Schema, Swept, Warehouse,
+    Committed, Found, Load, Note, Prune, Removal, Schema, StoredCall, Swept, Warehouse,
     calls::CallBatches,
     table::{Batch, Cell, Meta, TableSpec},
 };
@@ -240,8 +240,8 @@ impl World {
         self.runtime.block_on(self.schema.prepare(&TableSpec::object(collection)?))
     }
 
-    /// Commits calls, each with the delivery it came in; `replay` says that those deliveries are made again.
-    pub fn calls(&self, calls: &[(Call, &str)], replay: bool) -> Result<Committed> {
+    /// Commits calls, each with the delivery it came in, and removes rows of calls.
+    pub fn calls(&self, calls: &[(Call, &str)], removes: &[Removal]) -> Result<Committed> {
         let number = self.loads.get();
         self.loads.set(number + 1);
         let mut load = Load { id: format!("load-{number}"), ..Load::default() };
@@ -254,15 +254,43 @@ impl World {
             if let Err(reject) = batches.push(&call, delivery) {
                 load.rejects.push(reject);
             }
-            if replay && !self.has(Fault::IgnoresReplays) {
-                load.replaces.push((*delivery).into());
-            }
+        }
+        if !self.has(Fault::IgnoresReplays) {
+            load.removes = removes.to_vec();
         }
         load.batches = batches.into_batches();
         if self.has(Fault::DropsCrowd) && load.batches.len() > 1000 {
             load.batches.retain(|batch| batch.spec().name != "tracks");
         }
         self.runtime.block_on(self.schema.commit(load))
+    }
+
+    /// The rows with these keys, as the warehouse reads them back.
+    pub fn find(&self, table: &str, by: &[&str], values: &[Vec<String>]) -> Result<Option<Found>> {
+        self.runtime.block_on(self.schema.find(table, by, values))
+    }
+
+    /// The calls that were received in a stretch of time, in order.
+    pub fn stored_calls(&self, since: Timestamp, until: Timestamp) -> Result<Vec<StoredCall>> {
+        let (to, mut from) = tokio::sync::mpsc::channel(1);
+        let mut all: Vec<StoredCall> = self.runtime.block_on(async {
+            let gather = async {
+                let mut all = Vec::new();
+                while let Some(some) = from.recv().await {
+                    all.extend(some);
+                }
+                all
+            };
+            let (done, all) = tokio::join!(self.schema.calls(since, until, to), gather);
+            done.map(|()| all)
+        })?;
+        all.sort_by(|one, other| (one.table, &one.id).cmp(&(other.table, &other.id)));
+        Ok(all)
+    }
+
+    /// A line of what Headwater notes itself.
+    pub fn note(&self, of: Note, id: &str) -> Result<Option<Map<String, Value>>> {
+        self.runtime.block_on(self.schema.note(of, id))
     }
 
     /// Commits this load as it is.

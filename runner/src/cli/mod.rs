@@ -14,11 +14,14 @@ mod destination;
 mod init;
 pub mod new;
 mod normalize;
+mod quarantine;
 mod query;
 mod read;
+mod replay;
 mod run;
 mod source;
 mod table;
+mod trace;
 mod validate;
 
 /// Headwater brings your cloud apps home: it pulls their objects, receives their events, and loads both into a warehouse.
@@ -57,8 +60,14 @@ enum Command {
     Read(read::Args),
     /// Map one webhook delivery (standard input) to Spec calls, as JSON lines.
     Normalize(normalize::Args),
+    /// Show deliveries that were refused because nothing proved them.
+    Quarantine(quarantine::Args),
     /// Ask the embedded warehouse.
     Query(query::Args),
+    /// Run stored deliveries through today's mapping, and replace what they had made.
+    Replay(replay::Args),
+    /// Show where a row comes from, or what became of a message.
+    Trace(trace::Args),
     /// Show the destinations: how far each is, and what failed.
     Destinations(destination::DestinationsArgs),
     /// Show the calls that a destination did not take.
@@ -143,6 +152,9 @@ pub fn main() -> ExitCode {
             Command::Sources(args) => source::sources(&globals, args).await,
             Command::Read(args) => read::run(&globals, args).await,
             Command::Normalize(args) => normalize::run(args),
+            Command::Quarantine(args) => quarantine::run(&globals, args).await,
+            Command::Replay(args) => replay::run(&globals, args).await,
+            Command::Trace(args) => trace::run(&globals, args).await,
             Command::Query(args) => query::run(&globals, args),
             Command::Destinations(args) => destination::destinations(&globals, args).await,
             Command::DeadLetters(args) => destination::dead_letters(&globals, args).await,

@@ -90,8 +90,8 @@ pub(super) async fn done(globals: &Globals, ask: Ask, hear: &mut dyn FnMut(Say))
         return Ok(result);
     }
     let service = Arc::new(Service::open(config).await?);
-    let is_sync = matches!(ask, Ask::Sync { .. });
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let ends_safely = matches!(ask, Ask::Sync { .. } | Ask::Replay(_));
+    let (tell, mut told) = mpsc::channel(control::WAITING);
     let work = service.answer(ask, tell);
     tokio::pin!(work);
     let mut interrupted = false;
@@ -105,8 +105,8 @@ pub(super) async fn done(globals: &Globals, ask: Ask, hear: &mut dyn FnMut(Say))
             }
             Some(said) = told.recv() => hear(said),
             _ = tokio::signal::ctrl_c() => {
-                // A sync stops at its next safe point; asked twice, it does not wait for that: a commit is whole or not at all.
-                if interrupted || !is_sync {
+                // A sync or a replay stops at its next safe point; asked twice, it does not wait for that: a commit is whole or not at all.
+                if interrupted || !ends_safely {
                     return Err(Error::transient("interrupted"));
                 }
                 interrupted = true;

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    books::{Books, CALL, CHANGE, Count, DAMAGED, DELIVERY, ELIGIBLE, ITEM, Ledger, SCHEMA},
+    books::{
+        Books, CALL, CHANGE, CHANGES, Count, DAMAGED, DELIVERY, ELIGIBLE, GONE, ITEM, Ledger, REPLAY,
+        REPLAY_ITEM, SCHEMA,
+    },
     frame,
     loader::{POSITION, Position},
 };
@@ -166,16 +169,20 @@ fn quarantined(quarantine: &dyn Inbox) -> Line {
 /// Every item of each source.
 fn items(counts: &[Count]) -> Vec<Line> {
     let mut lines: BTreeMap<&str, Line> = BTreeMap::new();
+    let mut replayed: BTreeMap<&str, Line> = BTreeMap::new();
     for count in counts {
+        let again = || Line::new(format!("items of {}, replayed", count.source), 0);
         let line = || Line::new(format!("items of {}", count.source), 0);
         match count.stage.as_str() {
+            REPLAY_ITEM => replayed.entry(&count.source).or_insert_with(again).total += count.n,
+            REPLAY => replayed.entry(&count.source).or_insert_with(again).add(&count.reason, count.n),
             ITEM => lines.entry(&count.source).or_insert_with(line).total += count.n,
             CALL => lines.entry(&count.source).or_insert_with(line).add(&count.reason, count.n),
-            CHANGE => lines.entry(&count.source).or_insert_with(line).add("changes to objects", count.n),
+            CHANGE => lines.entry(&count.source).or_insert_with(line).add(CHANGES, count.n),
             _ => {}
         }
     }
-    lines.into_values().collect()
+    lines.into_values().chain(replayed.into_values()).collect()
 }
 
 /// Every frame of the calls log was eligible.
@@ -184,7 +191,8 @@ fn log(ledger: &Ledger) -> Line {
     for count in &ledger.counts {
         match (count.stage.as_str(), count.reason.as_str()) {
             (CALL, ELIGIBLE) => line.add("calls", count.n),
-            (CHANGE, ELIGIBLE) => line.add("changes to objects", count.n),
+            (CHANGE, ELIGIBLE) => line.add(CHANGES, count.n),
+            (REPLAY, ELIGIBLE | CHANGES) | (GONE, _) => line.add("replayed", count.n),
             _ => {}
         }
     }
@@ -199,13 +207,17 @@ fn loads(
 ) -> Vec<Line> {
     let mut lines = Vec::new();
     for (name, position) in positions {
-        let offered = ledger.counts.iter().filter(|count| count.stage == SCHEMA && count.source == *name);
+        let offered = ledger
+            .counts
+            .iter()
+            .filter(|count| count.stage == SCHEMA && count.source == *name && count.reason != DAMAGED);
         let mut line = Line::new(format!("schema {name}"), offered.map(|count| count.n).sum());
         match position {
             Ok(position) => {
                 line.add("delivered", position.delivered);
                 line.add("rejected", position.rejected);
-                line.add("changes to objects", position.changes);
+                line.add(CHANGES, position.changes);
+                line.add("replayed", position.replayed);
                 line.add(IN_FLIGHT, flight.by_schema.get(name).copied().unwrap_or(0));
                 if !flight.counted {
                     let left = line.off().clamp(0, i128::from(ledger.calls - flight.after));

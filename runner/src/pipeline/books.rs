@@ -35,7 +35,11 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
 ), M::up(
     "ALTER TABLE seen ADD COLUMN delivery INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX rejected_by_delivery ON rejected (delivery);",
-), M::up("DROP TABLE seen;"), M::up(seen::TABLES)];
+), M::up("DROP TABLE seen;"), M::up(seen::TABLES), M::up(
+    "CREATE TABLE replay (args TEXT PRIMARY KEY, began TEXT NOT NULL, since TEXT NOT NULL, until TEXT NOT NULL, next INTEGER NOT NULL,
+                          end INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE TABLE taken (quarantined INTEGER PRIMARY KEY) STRICT;",
+)];
 
 /// The stage of deliveries: each is counted once, by what became of it.
 pub const DELIVERY: &str = "delivery";
@@ -45,10 +49,18 @@ pub const ITEM: &str = "item";
 pub const CALL: &str = "call";
 /// The stage of changes to objects.
 pub const CHANGE: &str = "change";
+/// The stage of items of a replay, before anything has become of them.
+pub const REPLAY_ITEM: &str = "replayed item";
+/// The stage of calls and changes of a replay: each item is counted once, by what became of it.
+pub const REPLAY: &str = "replayed";
+/// The stage of calls that a replay took away.
+pub const GONE: &str = "removed";
 /// The stage of frames in the calls log, by the schema that they are for.
 pub const SCHEMA: &str = "schema";
 /// The reason of everything that went on to its consumers.
 pub const ELIGIBLE: &str = "eligible";
+/// The reason of a replay's changes to objects.
+pub const CHANGES: &str = "changes to objects";
 /// The reason of what was there and cannot be read any more.
 pub const DAMAGED: &str = "damaged";
 
@@ -76,6 +88,36 @@ pub struct Entry {
     pub counts: BTreeMap<String, BTreeMap<&'static str, BTreeMap<String, u64>>>,
     /// Items that became nothing.
     pub rejected: Vec<RejectedItem>,
+    /// What a replay has done.
+    pub replay: Option<ReplayStep>,
+}
+
+/// A step of a replay: messages become its deliveries', whoever had them, and rejected items are kept anew.
+#[derive(Debug, Default)]
+pub struct ReplayStep {
+    /// Which: [`ReplayJob::args`].
+    pub args: String,
+    /// Where it goes on in the inbox.
+    pub next: u64,
+    /// Deliveries that have been made again.
+    pub deliveries: Vec<u64>,
+}
+
+/// A replay that has begun, so that it can go on after a crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayJob {
+    /// What was asked for: the same words go on with the same replay.
+    pub args: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// Deliveries received from here …
+    pub since: Timestamp,
+    /// … to here, included.
+    pub until: Timestamp,
+    /// Where it goes on in the inbox.
+    pub next: u64,
+    /// Before which delivery it ends: what had been normalised when it began.
+    pub end: u64,
 }
 
 impl Entry {
@@ -245,6 +287,15 @@ impl Books {
             let change = db.transaction()?;
             {
                 seen.note(&change, &entry.seen, today)?;
+                if let Some(replay) = &entry.replay {
+                    let mut clear = change.prepare_cached("DELETE FROM rejected WHERE delivery = ?")?;
+                    for delivery in &replay.deliveries {
+                        clear.execute([number(*delivery)])?;
+                    }
+                    change
+                        .prepare_cached("UPDATE replay SET next = ? WHERE args = ?")?
+                        .execute(params![number(replay.next), replay.args])?;
+                }
                 for (source, stages) in &entry.counts {
                     for (stage, reasons) in stages {
                         for (reason, n) in reasons {
@@ -282,6 +333,69 @@ impl Books {
         .await
     }
 
+    /// Begins a replay; one that was begun with the same words, and has not ended, goes on.
+    pub async fn begin_replay(&self, job: ReplayJob) -> Result<ReplayJob> {
+        self.with(move |db| {
+            db.execute(
+                "INSERT INTO replay VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                params![
+                    job.args,
+                    job.began.to_string(),
+                    job.since.to_string(),
+                    job.until.to_string(),
+                    number(job.next),
+                    number(job.end)
+                ],
+            )?;
+            db.query_row(
+                "SELECT began, since, until, next, end FROM replay WHERE args = ?1",
+                [&job.args],
+                |row| {
+                    let time =
+                        |at: usize| row.get::<_, String>(at).map(|text| text.parse().unwrap_or_default());
+                    Ok(ReplayJob {
+                        began: time(0)?,
+                        since: time(1)?,
+                        until: time(2)?,
+                        next: row.get::<_, i64>(3)?.unsigned_abs(),
+                        end: row.get::<_, i64>(4)?.unsigned_abs(),
+                        args: job.args.clone(),
+                    })
+                },
+            )
+        })
+        .await
+    }
+
+    /// Ends a replay: the same words begin anew.
+    pub async fn end_replay(&self, args: &str) -> Result<()> {
+        let args = args.to_owned();
+        self.with(move |db| db.execute("DELETE FROM replay WHERE args = ?1", [args]).map(drop)).await
+    }
+
+    /// Notes that a quarantined delivery has come into the inbox after all.
+    pub async fn take(&self, quarantined: u64) -> Result<()> {
+        self.with(move |db| {
+            db.execute("INSERT OR IGNORE INTO taken VALUES (?1)", [number(quarantined)]).map(drop)
+        })
+        .await
+    }
+
+    /// The quarantined deliveries that have come into the inbox after all.
+    pub async fn taken(&self) -> Result<Vec<u64>> {
+        self.with(|db| {
+            db.prepare("SELECT quarantined FROM taken ORDER BY 1")?
+                .query_map([], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))?
+                .collect()
+        })
+        .await
+    }
+
+    /// The rejected items of a delivery, in order.
+    pub async fn rejected_of(&self, delivery: u64) -> Result<Vec<RejectedItem>> {
+        self.with(move |db| rejected(db, "WHERE delivery = ?1 ORDER BY item", number(delivery))).await
+    }
+
     /// All counts.
     pub async fn counts(&self) -> Result<Vec<Count>> {
         self.with(|db| counts(db)).await
@@ -289,22 +403,25 @@ impl Books {
 
     /// The latest rejected items, newest first.
     pub async fn rejected(&self, limit: u32) -> Result<Vec<RejectedItem>> {
-        self.with(move |db| {
-            db.prepare("SELECT source, delivery, item, received_at, reason, payload FROM rejected ORDER BY id DESC LIMIT ?")?
-                .query_map([limit], |row| {
-                    Ok(RejectedItem {
-                        source: row.get(0)?,
-                        delivery: row.get::<_, i64>(1)?.unsigned_abs(),
-                        item: row.get(2)?,
-                        received_at: row.get::<_, String>(3)?.parse().unwrap_or_default(),
-                        reason: row.get(4)?,
-                        payload: row.get(5)?,
-                    })
-                })?
-                .collect()
-        })
-        .await
+        self.with(move |db| rejected(db, "ORDER BY id DESC LIMIT ?1", i64::from(limit))).await
     }
+}
+
+fn rejected(db: &Connection, which: &str, bound: i64) -> rusqlite::Result<Vec<RejectedItem>> {
+    db.prepare_cached(&format!(
+        "SELECT source, delivery, item, received_at, reason, payload FROM rejected {which}"
+    ))?
+    .query_map([bound], |row| {
+        Ok(RejectedItem {
+            source: row.get(0)?,
+            delivery: row.get::<_, i64>(1)?.unsigned_abs(),
+            item: row.get(2)?,
+            received_at: row.get::<_, String>(3)?.parse().unwrap_or_default(),
+            reason: row.get(4)?,
+            payload: row.get(5)?,
+        })
+    })?
+    .collect()
 }
 
 /// Days since 1970.

@@ -29,6 +29,36 @@ pub struct Address {
     /// Of a change: how new it is.
     #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
+    /// That it comes of a replay.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replayed>,
+}
+
+/// The mark of what a replay makes again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// How many frames of the same delivery follow this one: all of them are loaded at once.
+    #[serde(rename = "n")]
+    pub rest: u32,
+    /// Whether destinations get it too; they pass over it otherwise.
+    #[serde(rename = "d", default, skip_serializing_if = "is_false")]
+    pub destinations: bool,
+    /// Nothing to load: the record is a [`Gone`], a call that the delivery does not make any more. Never for destinations.
+    #[serde(rename = "g", default, skip_serializing_if = "is_false")]
+    pub gone: bool,
+}
+
+/// A call's rows that are to be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Its message id.
+    pub id: String,
+    /// The tables that have it: its event's first, the one of its kind last.
+    pub tables: Vec<String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Writes one frame's body: the address, and whatever JSON `write` adds.

@@ -9,6 +9,7 @@ use std::{
 use headwater_core::{
     error::{Error, Result},
     object::{Change, Op, Version},
+    record::Record,
     spec::Call,
 };
 use jiff::Timestamp;
@@ -24,7 +25,7 @@ use crate::{
     inbox::{Frame, Log},
     sync::touch,
     warehouse::{
-        Load, Reject, Schema, Warehouse,
+        Load, Reject, Removal, Schema, Warehouse,
         calls::CallBatches,
         table::{Batch, Meta, TableSpec},
     },
@@ -50,6 +51,8 @@ pub struct Position {
     pub rejected: u64,
     /// Changes to objects that were applied, or left to the next run.
     pub changes: u64,
+    /// Frames of replays, whatever became of them.
+    pub replayed: u64,
 }
 
 /// The connector of each source, by the sources' names.
@@ -194,10 +197,7 @@ impl Loader {
         let connectors = self.connectors.clone();
         let known = self.schemas.iter().map(|(name, (_, position))| (name.clone(), position.seq)).collect();
         tokio::spawn(async move {
-            let mut batch = calls.read(from, BATCH).await?;
-            batch.frames.retain(|frame| frame.seq <= end);
-            let last = (batch.next - 1).min(end);
-            let frames = batch.frames;
+            let (frames, last) = read(&calls, from, end).await?;
             // As many as there should have been: also those beyond the end count, and a hole may reach over it.
             let missing = (last + 1 - from).saturating_sub(frames.len() as u64);
             tokio::task::spawn_blocking(move || {
@@ -247,17 +247,15 @@ impl Loader {
 
     async fn commit(&mut self, name: &str, pending: Pending, last: u64) -> Result<()> {
         let (schema, position) = self.open(name).await?.clone();
-        let count = pending.count;
-        let changes = pending.changes;
+        let counted = pending.counted;
         let mut batches = pending.calls.into_batches();
         batches.extend(pending.objects.into_values());
-        let rejects = pending.rejects;
-        let unparsed = rejects.len() as u64;
         let next = Position {
             seq: last,
-            delivered: position.delivered + count,
-            rejected: position.rejected + unparsed,
-            changes: position.changes + changes,
+            delivered: position.delivered + counted.delivered,
+            rejected: position.rejected + counted.rejected,
+            changes: position.changes + counted.changes,
+            replayed: position.replayed + counted.replayed,
         };
         let mut progress = vec![(POSITION.to_owned(), json!(next))];
         for (key, version) in pending.touches {
@@ -268,7 +266,8 @@ impl Loader {
             request: format!("calls log, frames {} to {last}", position.seq + 1),
             began: Some(Timestamp::now()),
             batches,
-            rejects,
+            rejects: pending.rejects,
+            removes: pending.removes,
             progress,
             ..Load::default()
         };
@@ -310,12 +309,50 @@ struct Pending {
     /// Its first frame.
     first: u64,
     calls: CallBatches,
-    count: u64,
-    changes: u64,
     objects: BTreeMap<&'static str, Batch>,
     touches: BTreeMap<String, Option<i64>>,
     touched: BTreeSet<String>,
     rejects: Vec<Reject>,
+    removes: Vec<Removal>,
+    /// What is added to the schema's position.
+    counted: Position,
+}
+
+impl Pending {
+    /// Adds a call's rows, or says why it has none.
+    fn call(&mut self, address: &frame::Address, record: &Record) -> Option<Reject> {
+        match Call::parse(record, None) {
+            Ok(call) => self.calls.push(&call, &address.delivery).err(),
+            Err(error) => Some(reject("tracks", error.to_string(), record)),
+        }
+    }
+
+    /// Removes a call's rows.
+    fn remove(&mut self, address: &frame::Address, record: &Record) -> Option<Reject> {
+        let gone: frame::Gone = match serde_json::from_slice(record.bytes()) {
+            Ok(gone) => gone,
+            Err(error) => return Some(reject("tracks", error.to_string(), record)),
+        };
+        let delivery: Arc<str> = address.delivery.as_str().into();
+        self.removes.extend(gone.tables.into_iter().map(|table| Removal {
+            table,
+            id: gone.id.clone(),
+            delivery: delivery.clone(),
+        }));
+        None
+    }
+
+    /// Counts a frame by its one fate.
+    fn count(&mut self, address: &frame::Address, rejected: Option<Reject>) {
+        let counted = &mut self.counted;
+        match (&rejected, &address.collection) {
+            _ if address.replay.is_some() => counted.replayed += 1,
+            (Some(_), _) => counted.rejected += 1,
+            (None, None) => counted.delivered += 1,
+            (None, Some(_)) => counted.changes += 1,
+        }
+        self.rejects.extend(rejected);
+    }
 }
 
 /// Frames that have been made into rows.
@@ -330,6 +367,37 @@ struct Prepared {
 
 fn ended(error: JoinError) -> Error {
     Error::unexpected(format!("rows were being made: {error}"))
+}
+
+/// Frames from `next` to `end`, and the last place that they cover. What a replay makes of a delivery is never parted: its rows would
+/// be gone for a while, or for good.
+async fn read(calls: &Log, next: u64, end: u64) -> Result<(Vec<Frame>, u64)> {
+    let mut most = BATCH;
+    loop {
+        let mut batch = calls.read(next, most).await?;
+        batch.frames.retain(|frame| frame.seq <= end);
+        let last = (batch.next - 1).min(end);
+        let of = |frame: &Frame| {
+            let replay = frame::address(&frame.body).ok()?.replay?;
+            Some(frame.seq + u64::from(replay.rest))
+        };
+        let Some(until) = batch.frames.last().and_then(of).filter(|until| *until > last && last < end) else {
+            return Ok((batch.frames, last));
+        };
+        // What can no longer be read may have been part of it: the frames that are left say where it began.
+        let parted = batch.frames.iter().rev().take_while(|frame| of(frame) == Some(until)).count();
+        let whole = batch.frames.len() - parted;
+        if let Some(last) = whole.checked_sub(1).map(|at| batch.frames[at].seq) {
+            batch.frames.truncate(whole);
+            return Ok((batch.frames, last));
+        }
+        most *= 2;
+    }
+}
+
+fn reject(table: &str, reason: String, record: &Record) -> Reject {
+    let payload = String::from_utf8_lossy(record.bytes()).into_owned();
+    Reject { table: table.to_owned(), reason, payload }
 }
 
 /// Makes rows of frames, by schema, and counts those that cannot be read. What a schema is known to have is left out.
@@ -357,23 +425,15 @@ fn rows(
             loads.insert(address.schema.clone(), Pending { first: frame.seq, ..Pending::default() });
         }
         let Some(pending) = loads.get_mut(&address.schema) else { continue };
-        match &address.collection {
-            None => match Call::parse(&record, None) {
-                Ok(call) => match pending.calls.push(&call, &address.delivery) {
-                    Ok(()) => pending.count += 1,
-                    Err(reject) => pending.rejects.push(reject),
-                },
-                Err(error) => pending.rejects.push(Reject {
-                    table: "tracks".to_owned(),
-                    reason: error.to_string(),
-                    payload: String::from_utf8_lossy(record.bytes()).into_owned(),
-                }),
-            },
-            Some(collection) => {
+        let rejected = match (&address.collection, address.replay) {
+            (None, Some(replay)) if replay.gone => pending.remove(&address, &record),
+            (None, _) => pending.call(&address, &record),
+            (Some(collection), _) => {
                 let op = address.op.unwrap_or(Op::Touch);
-                change(connectors, pending, &address, collection, op, record)?;
+                change(connectors, pending, &address, collection, op, record)?
             }
-        }
+        };
+        pending.count(&address, rejected);
     }
     Ok((loads, unreadable))
 }
@@ -384,8 +444,8 @@ fn change(
     address: &frame::Address,
     name: &str,
     op: Op,
-    record: headwater_core::record::Record,
-) -> Result<()> {
+    record: Record,
+) -> Result<Option<Reject>> {
     let objects = connectors
         .get(&address.source)
         .and_then(|connector| headwater_connectors::find(connector))
@@ -393,19 +453,14 @@ fn change(
     let Some(collection) =
         objects.and_then(|objects| objects.collections.iter().find(|collection| collection.name == name))
     else {
-        pending.rejects.push(Reject {
-            table: name.to_owned(),
-            reason: format!("{} has no collection of that name any more", address.source),
-            payload: String::from_utf8_lossy(record.bytes()).into_owned(),
-        });
-        return Ok(());
+        let reason = format!("{} has no collection of that name any more", address.source);
+        return Ok(Some(reject(name, reason, &record)));
     };
     let change = Change::upsert(collection.name, record).op(op).version(address.version.map(Version));
     if op == Op::Touch {
-        pending.changes += 1;
         pending.touches.insert(touch::key(&change, &address.delivery)?, address.version);
         pending.touched.insert(address.source.clone());
-        return Ok(());
+        return Ok(None);
     }
     let batch = match pending.objects.entry(collection.name) {
         std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
@@ -419,9 +474,5 @@ fn change(
         received_at: Timestamp::now(),
         delivery: Some(address.delivery.as_str().into()),
     };
-    match batch.push(&change, meta) {
-        Ok(()) => pending.changes += 1,
-        Err(reject) => pending.rejects.push(reject),
-    }
-    Ok(())
+    Ok(batch.push(&change, meta).err())
 }

@@ -21,6 +21,7 @@ pub(crate) mod frame;
 pub mod loader;
 mod normalise;
 pub mod normaliser;
+pub mod replay;
 mod seen;
 mod validate;
 

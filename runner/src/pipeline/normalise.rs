@@ -61,7 +61,12 @@ pub enum Fate {
         payload: String,
     },
     /// A filter's rule held it back.
-    Filtered(String),
+    Filtered {
+        /// Which.
+        rule: String,
+        /// The call's message id.
+        message_id: String,
+    },
 }
 
 /// What one delivery became, item by item.
@@ -82,7 +87,8 @@ pub fn normalise(stored: &StoredDelivery, source: &Source, limits: Limits, seq: 
         if let Fate::Eligible(call) = fate
             && let Some(rule) = source.filter.apply(call)
         {
-            *fate = Fate::Filtered(rule.to_owned());
+            *fate =
+                Fate::Filtered { rule: rule.to_owned(), message_id: std::mem::take(&mut call.message_id) };
         }
     }
     Normalised { items }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use headwater_core::error::{Error, Result};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::{
     Source, Sources,
@@ -37,6 +37,8 @@ pub struct Normaliser {
     books: Books,
     sources: RwLock<Arc<Sources>>,
     limits: Limits,
+    /// Who looks up what has been seen and enters what it makes of that: one at a time.
+    turn: Mutex<()>,
     /// The last frame of the calls log that counts: what loaders may read up to.
     eligible: watch::Sender<u64>,
 }
@@ -54,7 +56,7 @@ impl Normaliser {
         }
         inbox.pin("normaliser", books.position("inbox").await?.max(1));
         let (eligible, _) = watch::channel(end);
-        Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, eligible })
+        Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, turn: Mutex::new(()), eligible })
     }
 
     /// Maps deliveries by these sources from now on.
@@ -100,32 +102,67 @@ impl Normaliser {
         // Mapping is work for a processor: receiving must not wait for it.
         let mapped = tokio::task::spawn_blocking(move || map(batch, &sources, limits)).await;
         let mapped = mapped.map_err(|error| Error::unexpected(format!("mapping was ended: {error}")))??;
-        let (mut entry, calls) = self.unseen(mapped).await?;
-        // What an attempt before this one appended, and could not enter in the books, is made again.
-        let end = self.books.position("calls").await?;
-        if self.calls.committed() > end {
-            self.calls.truncate_after(end).await?;
-        }
-        entry.calls = end;
-        for calls in calls {
-            entry.calls = self.calls.append_many(calls).await?;
-        }
-        let (inbox, calls) = (entry.inbox, entry.calls);
-        self.books.commit(entry).await?;
+        let turn = self.turn.lock().await;
+        let (entry, calls) = self.unseen(mapped).await?;
+        let inbox = entry.inbox;
+        self.enter(&turn, calls, entry).await?;
         self.inbox.pin("normaliser", inbox);
         self.inbox.release(inbox - 1).await?;
+        Ok(())
+    }
+
+    /// Waits for the turn to look up what has been seen, and to enter what is made of that.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Appends frames to the calls log and enters in the books what they are: after a crash both have happened or neither.
+    pub(super) async fn enter(
+        &self,
+        _turn: &MutexGuard<'_, ()>,
+        frames: Vec<Bytes>,
+        mut entry: Entry,
+    ) -> Result<()> {
+        // What an attempt before this one appended, and could not enter in the books, is made again.
+        entry.calls = self.books.position("calls").await?;
+        if self.calls.committed() > entry.calls {
+            self.calls.truncate_after(entry.calls).await?;
+        }
+        let (mut group, mut size) = (Vec::with_capacity(frames.len()), 0);
+        for frame in frames {
+            if size + frame.len() > GROUP && size > 0 {
+                entry.calls = self.calls.append_many(std::mem::take(&mut group)).await?;
+                size = 0;
+            }
+            size += frame.len();
+            group.push(frame);
+        }
+        if !group.is_empty() {
+            entry.calls = self.calls.append_many(group).await?;
+        }
+        let calls = entry.calls;
+        self.books.commit(entry).await?;
         self.eligible.send_replace(calls);
         Ok(())
     }
 
-    /// What goes into the calls log, in groups of frames; duplicates are counted and left out.
-    async fn unseen(&self, mapped: Mapped) -> Result<(Entry, Vec<Vec<Bytes>>)> {
+    /// The source of that name, as deliveries are mapped by it now.
+    pub fn source(&self, name: &str) -> Option<Arc<Source>> {
+        self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(name).cloned()
+    }
+
+    /// The limits that calls are held to.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The frames that go into the calls log; duplicates are counted and left out.
+    async fn unseen(&self, mapped: Mapped) -> Result<(Entry, Vec<Bytes>)> {
         let Mapped { mut entry, made, bytes } = mapped;
         let keys = made.iter().filter_map(|made| made.key).collect();
         let mut known = self.books.seen(keys).await?.into_iter();
         let mut here = HashSet::with_capacity(made.len());
-        let mut groups = vec![Vec::with_capacity(made.len())];
-        let mut size = 0;
+        let mut frames = Vec::with_capacity(made.len());
         let mut start = 0;
         for Made { source, delivery, key, end } in made {
             let frame = bytes.slice(start..end);
@@ -145,15 +182,9 @@ impl Normaliser {
                     entry.count(&source.name, SCHEMA, ELIGIBLE, 1);
                 }
             }
-            if size + frame.len() > GROUP && size > 0 {
-                groups.push(Vec::new());
-                size = 0;
-            }
-            size += frame.len();
-            groups.last_mut().into_iter().for_each(|group| group.push(frame.clone()));
+            frames.push(frame);
         }
-        groups.retain(|group| !group.is_empty());
-        Ok((entry, groups))
+        Ok((entry, frames))
     }
 }
 
@@ -209,6 +240,7 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
             collection: None,
             op: None,
             version: None,
+            replay: None,
         };
         let items = normalise(&stored, source, limits, frame.seq).items;
         entry.count(&source.name, ITEM, "made", items.len() as u64);
@@ -231,7 +263,7 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
                     frame::write(&address, &mut out, |out| out.extend_from_slice(change.record.bytes()))?;
                     None
                 }
-                Fate::Filtered(rule) => {
+                Fate::Filtered { rule, .. } => {
                     entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1);
                     continue;
                 }
@@ -255,7 +287,7 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
 }
 
 /// A reason as it is counted: what stands in it of one delivery is left out, so that counts stay few.
-fn label(reason: &str) -> String {
+pub(super) fn label(reason: &str) -> String {
     let cut = reason.find(['"', '`', '{']).unwrap_or(reason.len());
     let text: String = reason[..cut].chars().filter(|c| !c.is_ascii_digit()).take(80).collect();
     text.trim().trim_end_matches(':').to_owned()

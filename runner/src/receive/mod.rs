@@ -175,6 +175,31 @@ impl Receiver {
         }
     }
 
+    /// Takes a delivery that was refused when it came, if it is proven by today's secrets: it gets its place in the inbox, and keeps its
+    /// time of receipt. Says why not otherwise.
+    pub async fn release(&self, stored: &StoredDelivery, only_look: bool) -> Result<Option<u64>, String> {
+        let routes = self.routes();
+        let route = routes.by_source.get(&stored.source).ok_or("its source is not enabled any more")?;
+        let events = route.events.as_ref().zip(route.connector.events);
+        let (events, webhook) = events.ok_or("its source takes no webhooks any more")?;
+        let surfaces = webhook.webhook.surfaces;
+        let surface = surfaces.iter().find(|surface| surface.path == stored.surface);
+        let surface =
+            surface.ok_or_else(|| format!("the surface {:?} is no longer there", stored.surface))?;
+        let delivery = &stored.delivery;
+        // Its time of receipt is the clock that a signature's age is judged by.
+        let proven = surface.signature.verify(delivery, &events.secrets(surface), delivery.received_at);
+        proven.map_err(|error| error.message().to_owned())?;
+        if only_look {
+            return Ok(None);
+        }
+        let mut stored = stored.clone();
+        surface.signature.redact(&mut stored.delivery, &events.secrets(surface));
+        stored.verified = "signature, after it had been refused".to_owned();
+        let put = self.inbox.put(stored.encode().into()).await;
+        put.map(Some).map_err(|error| error.to_string())
+    }
+
     fn refuse(&self, status: StatusCode, message: &str) -> Response {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
         answer(status, message)

@@ -14,7 +14,7 @@ use crate::pipeline::balance::{Places, balance};
 
 impl Service {
     /// Does what is asked; `tell` hears how it goes.
-    pub async fn answer(self: &Arc<Self>, ask: Ask, tell: mpsc::UnboundedSender<Say>) -> Result<Value> {
+    pub async fn answer(self: &Arc<Self>, ask: Ask, tell: mpsc::Sender<Say>) -> Result<Value> {
         match ask {
             Ask::Sync { source, collections, full, accept_deletes } => {
                 let mut job = self.job(self.source(&source)?).await?;
@@ -46,6 +46,11 @@ impl Service {
                 Ok(serde_json::to_value(self.state.runs(source.as_deref(), limit).await?)?)
             }
             Ask::Books => self.books().await,
+            Ask::Replay(replay) => Ok(serde_json::to_value(self.replay(&replay, tell).await?)?),
+            Ask::Release { source, dry_run } => self.release(&source, dry_run).await,
+            Ask::Quarantine => self.quarantine().await,
+            Ask::TraceRow { schema, table, key } => self.trace_row(&schema, &table, key).await,
+            Ask::TraceMessage { id, all } => self.trace_message(&id, all, tell).await,
         }
     }
 

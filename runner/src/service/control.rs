@@ -13,7 +13,10 @@ use tokio::{
 };
 
 use super::{Service, lock::socket};
-use crate::sync::{Observer, Outcome};
+use crate::{
+    pipeline::replay::Told,
+    sync::{Observer, Outcome},
+};
 
 /// The longest request, in bytes.
 const REQUEST: u64 = 1 << 20;
@@ -74,6 +77,54 @@ pub enum Ask {
     },
     /// Do the books balance?
     Books,
+    /// Run stored deliveries through today's mapping.
+    Replay(Replay),
+    /// Verify quarantined deliveries again, and take those that are proven now.
+    Release {
+        /// Of which source.
+        source: String,
+        /// Only look.
+        dry_run: bool,
+    },
+    /// Which deliveries were not proven?
+    Quarantine,
+    /// Where does a row come from?
+    TraceRow {
+        /// The schema.
+        schema: String,
+        /// The table.
+        table: String,
+        /// The values of its key.
+        key: Vec<String>,
+    },
+    /// What became of a message?
+    TraceMessage {
+        /// Its id.
+        id: String,
+        /// Look through the whole inbox for every delivery that carried it.
+        all: bool,
+    },
+}
+
+/// What is to be made again, in the user's words.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Replay {
+    /// The source.
+    pub source: String,
+    /// From when on.
+    pub since: String,
+    /// Until when; now without it.
+    pub until: Option<String>,
+    /// Conditions, all of which have to hold.
+    pub conditions: Vec<String>,
+    /// Whether destinations get it too.
+    pub destinations: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Tell every difference.
+    pub diff: bool,
+    /// Begin anew, although one was cut short.
+    pub restart: bool,
 }
 
 /// One line of an answer.
@@ -96,6 +147,18 @@ pub enum Say {
         /// Why it ended early.
         error: Option<String>,
     },
+    /// How a replay goes.
+    Replay {
+        /// What is heard of it.
+        told: Told,
+    },
+    /// How far a search through the inbox has come.
+    Searching {
+        /// The next delivery.
+        delivery: u64,
+        /// The last one.
+        last: u64,
+    },
     /// The result: nothing follows.
     Done {
         /// It.
@@ -110,25 +173,32 @@ pub enum Say {
     },
 }
 
-/// Tells a run's progress to whoever reads the other end.
-pub struct Teller(pub mpsc::UnboundedSender<Say>);
+/// Lines that may wait for a reader who is slower than what he asked for.
+pub const WAITING: usize = 256;
+
+/// Tells a run's progress to whoever reads the other end. One who is too slow misses some of it: the run does not wait.
+pub struct Teller(pub mpsc::Sender<Say>);
 
 impl Observer for Teller {
     fn started(&self, _: &str, collections: &[&str]) {
         let collections = collections.iter().map(|name| (*name).to_owned()).collect();
         // Nobody is listening any more: the run goes on without them.
-        let _ = self.0.send(Say::Started { collections });
+        let _ = self.0.try_send(Say::Started { collections });
     }
 
     fn page(&self, _: &str, collection: &str, so_far: &Outcome) {
         let records = so_far.records;
-        let _ =
-            self.0.send(Say::Page { collection: collection.to_owned(), records, ended: false, error: None });
+        let _ = self.0.try_send(Say::Page {
+            collection: collection.to_owned(),
+            records,
+            ended: false,
+            error: None,
+        });
     }
 
     fn ended(&self, _: &str, collection: &str, outcome: &Outcome) {
         let (records, error) = (outcome.records, outcome.error.clone());
-        let _ = self.0.send(Say::Page { collection: collection.to_owned(), records, ended: true, error });
+        let _ = self.0.try_send(Say::Page { collection: collection.to_owned(), records, ended: true, error });
     }
 }
 
@@ -179,7 +249,7 @@ async fn serve(service: &Arc<Service>, stream: UnixStream) -> std::io::Result<()
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(REQUEST)).read_line(&mut line).await?;
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (tell, mut told) = mpsc::channel(WAITING);
     let asked: Result<Ask> =
         serde_json::from_str(&line).map_err(|error| Error::config(format!("not a request: {error}")));
     let service = service.clone();
@@ -188,10 +258,11 @@ async fn serve(service: &Arc<Service>, stream: UnixStream) -> std::io::Result<()
             Ok(ask) => service.answer(ask, tell.clone()).await,
             Err(error) => Err(error),
         };
-        let _ = tell.send(match done {
+        let said = match done {
             Ok(result) => Say::Done { result },
             Err(error) => Say::Failed { kind: error.kind().name().to_owned(), error: error.to_string() },
-        });
+        };
+        let _ = tell.send(said).await;
     });
     while let Some(say) = told.recv().await {
         let mut line = serde_json::to_vec(&say)?;

@@ -31,10 +31,12 @@ mod answer;
 pub mod control;
 mod lock;
 pub mod notify;
+mod replay;
 mod run;
 mod socket;
 pub mod successor;
 mod timetable;
+mod trace;
 
 pub use lock::Lock;
 pub use socket::Socket;

@@ -54,6 +54,9 @@ const ENTITY: Columns = &[ID];
 pub const CALL_TABLES: [&str; 8] =
     ["accounts", "aliases", "groups", "identifies", "pages", "screens", "tracks", "users"];
 
+/// The tables that hold every call, once each.
+pub const KIND_TABLES: [&str; 6] = ["aliases", "groups", "identifies", "pages", "screens", "tracks"];
+
 /// The table that an event's calls go to; none for an event without a name.
 pub fn event_table(event: &str) -> Option<String> {
     if event.is_empty() {

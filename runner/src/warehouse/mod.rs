@@ -3,9 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use headwater_core::{cursor::Pass, error::Result};
+use headwater_core::{
+    cursor::Pass,
+    error::{Error, Result},
+};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 mod books;
 pub mod calls;
@@ -57,6 +61,67 @@ pub trait Schema: Send + Sync {
         after: Option<&[Cell]>,
         limit: usize,
     ) -> Result<Vec<Vec<Cell>>>;
+
+    /// The rows of `table` in which the columns `by` (the table's key, if there are none) have one of these values, written as
+    /// text; none if there is no such table.
+    async fn find(&self, _table: &str, _by: &[&str], _values: &[Vec<String>]) -> Result<Option<Found>> {
+        Err(unreadable())
+    }
+
+    /// Sends every row of the tables of calls (not those of single events) that was received from `since` to `until`, both
+    /// included, in any order, some at a time; loads go on meanwhile.
+    async fn calls(
+        &self,
+        _since: Timestamp,
+        _until: Timestamp,
+        _to: mpsc::Sender<Vec<StoredCall>>,
+    ) -> Result<()> {
+        Err(unreadable())
+    }
+
+    /// A line of `_headwater_loads` or `_headwater_runs`.
+    async fn note(&self, _of: Note, _id: &str) -> Result<Option<serde_json::Map<String, Value>>> {
+        Err(unreadable())
+    }
+}
+
+fn unreadable() -> Error {
+    Error::config("rows of this warehouse cannot be looked into")
+}
+
+/// Rows, and what is known of their table.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What kind of table it is.
+    pub layout: table::Layout,
+    /// The columns that tell one row from another.
+    pub key: Vec<String>,
+    /// Its columns: name, path and type as of a batch.
+    pub columns: Vec<table::Column>,
+    /// The values, in the columns' order.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A call's row, as a replay needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCall {
+    /// The table of its kind.
+    pub table: &'static str,
+    /// Its message id.
+    pub id: String,
+    /// `_headwater_delivery`: the delivery's sequence number, and the item's place.
+    pub delivery: String,
+    /// The table of its event, if it has one.
+    pub event: Option<String>,
+}
+
+/// A table in which Headwater notes what it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// `_headwater_loads`.
+    Load,
+    /// `_headwater_runs`.
+    Run,
 }
 
 /// What is written at once.
@@ -80,8 +145,9 @@ pub struct Load {
     pub rejects: Vec<Reject>,
     /// Lists that were read whole under one parent: their other rows are gone.
     pub prunes: Vec<Prune>,
-    /// Deliveries that this load makes again (a replay): calls of theirs that it does not make are removed.
-    pub replaces: Vec<Arc<str>>,
+    /// Calls that their delivery does not make any more (a replay): their rows are removed in this order, before others come; of
+    /// each call the event's row before the one in `tracks`.
+    pub removes: Vec<Removal>,
     /// A line of `_headwater_runs` to insert or replace.
     pub run_row: Option<RunRow>,
 }
@@ -95,6 +161,17 @@ pub struct Reject {
     pub reason: String,
     /// The JSON as it came.
     pub payload: String,
+}
+
+/// Removes the row of a call, unless it has become another delivery's, or there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The table.
+    pub table: String,
+    /// The message id.
+    pub id: String,
+    /// The row's `_headwater_delivery`.
+    pub delivery: Arc<str>,
 }
 
 /// Marks as deleted the rows in `scope` that `pass` has not loaded, nor anything else since the load began.
@@ -132,7 +209,7 @@ pub struct Committed {
     pub updated: u64,
     /// Rows that were there, newer than the change, and stayed.
     pub stale: u64,
-    /// Rows marked as deleted, prunes included.
+    /// Rows marked as deleted, prunes included, and rows of calls that were removed.
     pub deleted: u64,
     /// Rows that the warehouse refused: in `_headwater_rejects`.
     pub rejected: u64,

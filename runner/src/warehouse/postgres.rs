@@ -16,12 +16,13 @@ use headwater_core::{
     cursor::Pass,
     error::{Error, Result},
 };
+use jiff::Timestamp;
 use postgres_types::ToSql;
 use serde_json::Value;
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, mpsc};
 
 use super::{
-    Committed, Load, Schema, Swept, Warehouse, name,
+    Committed, Found, Load, Note, Schema, StoredCall, Swept, Warehouse, name,
     table::{Cell, Column, Layout, TableSpec},
 };
 
@@ -164,6 +165,36 @@ impl Schema for PostgresSchema {
         self.run(PATIENCE, move |writer| {
             let wanted = wanted.clone();
             async move { writer.keys(&wanted.0, &wanted.1, wanted.2.as_deref(), limit).await }
+        })
+        .await
+    }
+
+    async fn find(&self, table: &str, by: &[&str], values: &[Vec<String>]) -> Result<Option<Found>> {
+        let by: Vec<String> = by.iter().map(|column| (*column).to_owned()).collect();
+        let wanted = Arc::new((table.to_owned(), by, values.to_vec()));
+        self.run(PATIENCE, move |writer| {
+            let wanted = wanted.clone();
+            async move { writer.find(&wanted.0, &wanted.1, &wanted.2).await }
+        })
+        .await
+    }
+
+    async fn calls(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        to: mpsc::Sender<Vec<StoredCall>>,
+    ) -> Result<()> {
+        // What has been sent cannot be taken back: it is tried once.
+        let done = self.writer.calls(since, until, &to).await;
+        done.map_err(|trouble| trouble.explain(&self.writer.link.target))
+    }
+
+    async fn note(&self, of: Note, id: &str) -> Result<Option<serde_json::Map<String, Value>>> {
+        let id = id.to_owned();
+        self.run(PATIENCE, move |writer| {
+            let id = id.clone();
+            async move { writer.note(of, &id).await }
         })
         .await
     }

@@ -13,11 +13,13 @@ use headwater_core::{
     cursor::Pass,
     error::{Error, Kind, Result},
 };
+use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::{
-    Committed, Load, Schema, Swept, Warehouse,
+    Committed, Found, Load, Note, Schema, StoredCall, Swept, Warehouse,
     known::Table,
     name,
     table::{Cell, TableSpec},
@@ -123,6 +125,28 @@ impl Schema for SqliteSchema {
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         let after = after.map(<[Cell]>::to_vec);
         self.write(move |writer| writer.keys(&table, &columns, after.as_deref(), limit)).await
+    }
+
+    async fn find(&self, table: &str, by: &[&str], values: &[Vec<String>]) -> Result<Option<Found>> {
+        let (table, values) = (table.to_owned(), values.to_vec());
+        let by: Vec<String> = by.iter().map(|column| (*column).to_owned()).collect();
+        self.write(move |writer| writer.find(&table, &by, &values)).await
+    }
+
+    async fn calls(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        to: mpsc::Sender<Vec<StoredCall>>,
+    ) -> Result<()> {
+        let path = lock(&self.writer).path.clone();
+        blocking(move || read::calls(&path, since, until, &to).map_err(|trouble| trouble.explain(&path)))
+            .await
+    }
+
+    async fn note(&self, of: Note, id: &str) -> Result<Option<serde_json::Map<String, Value>>> {
+        let id = id.to_owned();
+        self.write(move |writer| writer.note(of, &id)).await
     }
 }
 

@@ -55,6 +55,7 @@ pub const LAWS: &[Law] = &[
     Law { name: "duplicates", holds: calls::duplicates, catches: &[Fault::RepeatsCalls] },
     Law { name: "crowd", holds: calls::crowd, catches: &[Fault::DropsCrowd] },
     Law { name: "replay", holds: calls::replay, catches: &[Fault::IgnoresReplays] },
+    Law { name: "reading", holds: calls::reading, catches: &[Fault::RepeatsCalls] },
 ];
 
 /// Ends the law unless both are the same.

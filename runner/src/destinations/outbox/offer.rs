@@ -94,6 +94,9 @@ impl Offer {
 
     /// The rule that keeps a call back, whatever is in it. A replay's calls belong here: they are sent only where that was asked for.
     fn keeps_back(&self, address: &Address) -> Option<&'static str> {
+        if address.replay.is_some_and(|replay| replay.gone || !replay.destinations) {
+            return Some("replay");
+        }
         (!self.sources.is_empty() && !self.sources.contains(&address.source)).then_some("sources")
     }
 }

@@ -30,6 +30,9 @@ impl Writer {
         let batches = || load.batches.iter().filter(|batch| !batch.is_empty());
         let mut names: Vec<&str> = batches().map(|batch| batch.spec().name.as_str()).collect();
         names.extend(load.prunes.iter().map(|prune| prune.table.as_str()));
+        names.extend(load.removes.iter().map(|removal| removal.table.as_str()));
+        names.sort_unstable();
+        names.dedup();
         let tx = turn.client.transaction().await?;
         if self.begin(&tx, &mut turn.state, &load.id, &names).await? {
             drop(tx);
@@ -39,6 +42,7 @@ impl Writer {
         }
         let began = load.began.unwrap_or_else(Timestamp::now);
         let stamp = Stamp { load: &load.id, version: began.as_microsecond(), now };
+        done.deleted += self.remove(&tx, &turn.state, &load.removes).await?;
         let mut rejects = load.rejects.clone();
         let (mut crowd, mut staged): (Vec<&str>, _) = (Vec::new(), HashSet::new());
         for batch in batches() {
@@ -61,7 +65,6 @@ impl Writer {
         for prune in &load.prunes {
             done.deleted += self.prune(&tx, &mut turn.state, prune, began, now).await?;
         }
-        done.deleted += self.replace(&tx, &mut turn.state, &load.replaces, &load.id).await?;
         futures::try_join!(
             self.keep_rejects(&tx, &stamp, &rejects),
             self.keep_progress(&tx, load, now),

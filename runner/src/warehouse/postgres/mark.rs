@@ -1,6 +1,6 @@
-//! Rows that are gone: swept at the end of a pass, pruned under one parent, replaced by a replay.
+//! Rows that are gone: swept at the end of a pass, pruned under one parent, no longer made by a replay.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
 use headwater_core::{cursor::Pass, object::Type};
@@ -9,7 +9,7 @@ use postgres_types::ToSql;
 
 use super::{State, Writer, explain::Trouble, value::Bound};
 use crate::warehouse::{
-    Prune, Swept, books,
+    Prune, Removal, Swept, books,
     name::{apart, quote},
     table::Layout,
 };
@@ -71,29 +71,33 @@ impl Writer {
         Ok(tx.execute(&update, &values).await?)
     }
 
-    /// Removes the calls of these deliveries that this load did not make.
-    pub(super) async fn replace(
+    /// Removes rows of calls by their key, where they are still the delivery's; returns how many.
+    pub(super) async fn remove(
         &self,
         tx: &Transaction<'_>,
-        state: &mut State,
-        deliveries: &[Arc<str>],
-        load: &str,
+        state: &State,
+        removals: &[Removal],
     ) -> Result<u64, Trouble> {
-        if deliveries.is_empty() {
-            return Ok(0);
+        let mut by_table: BTreeMap<&str, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
+        for removal in removals {
+            let (ids, deliveries) = by_table.entry(&removal.table).or_default();
+            ids.push(&removal.id);
+            deliveries.push(&removal.delivery);
         }
-        let deliveries: Vec<&str> = deliveries.iter().map(AsRef::as_ref).collect();
-        let tables = format!("SELECT name FROM {} WHERE layout IN ($1, $2)", self.own_table("tables"));
         let mut removed = 0;
-        for row in tx.query(&tables, &[&Layout::Call.name(), &Layout::Event.name()]).await? {
-            let table: String = row.try_get(0)?;
-            self.index(tx, state, &table, &["_headwater_delivery"]).await?;
+        for (table, (ids, deliveries)) in by_table {
+            let known = state.tables.get(table);
+            if !known.is_some_and(|known| matches!(known.table.layout, Layout::Call | Layout::Event)) {
+                continue;
+            }
             let delete = format!(
-                "DELETE FROM {}.{} WHERE _headwater_delivery = ANY($1::text[]) AND _headwater_load IS DISTINCT FROM $2",
+                "DELETE FROM {}.{} AS t USING unnest($1::text[], $2::text[]) AS gone(id, delivery)
+                 WHERE t.id = gone.id AND t._headwater_delivery = gone.delivery",
                 quote(&self.name),
-                quote(&table)
+                quote(table)
             );
-            removed += tx.execute(&delete, &[&deliveries, &load]).await?;
+            let delete = tx.prepare_cached(&delete).await?;
+            removed += tx.execute(&delete, &[&ids, &deliveries]).await?;
         }
         Ok(removed)
     }

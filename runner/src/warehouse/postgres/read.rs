@@ -1,9 +1,13 @@
-//! What is read back: progress, and the keys under which children are read.
+//! What is read back: progress, the keys under which children are read, and rows that somebody asks about.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::pin};
 
+use futures::StreamExt;
 use headwater_core::{error::Error, object::Type};
+use jiff::Timestamp;
 use postgres_types::ToSql;
+use tokio::sync::mpsc;
+use tokio_postgres::Row;
 
 use super::{
     Writer,
@@ -12,10 +16,17 @@ use super::{
     value::{Bound, cell, selected},
 };
 use crate::warehouse::{
-    books,
+    Found, Note, StoredCall, books,
+    calls::KIND_TABLES,
+    known::Stored,
     name::quote,
-    table::{Cell, Layout},
+    table::{Cell, Column, Layout},
 };
+
+/// Questions that are sent before the first is answered.
+const PIPELINED: usize = 100;
+/// Rows that are passed on at once.
+const SOME: usize = 1_000;
 
 impl Writer {
     /// See [`Schema::progress`](crate::warehouse::Schema::progress).
@@ -99,5 +110,133 @@ impl Writer {
         tx.commit().await?;
         turn.end();
         Ok(found)
+    }
+
+    /// See [`Schema::find`](crate::warehouse::Schema::find).
+    pub(super) async fn find(
+        &self,
+        name: &str,
+        by: &[String],
+        values: &[Vec<String>],
+    ) -> Result<Option<Found>, Trouble> {
+        let mut turn = self.turn().await?;
+        let tx = turn.client.transaction().await?;
+        self.begin(&tx, &mut turn.state, "", &[name]).await?;
+        let Some(known) = turn.state.tables.get(name) else {
+            drop(tx);
+            turn.end();
+            return Ok(None);
+        };
+        let table = &known.table;
+        let by = if by.is_empty() { &table.key } else { by };
+        let mut kinds = Vec::with_capacity(by.len());
+        for column in by {
+            let place = table.place(column).ok_or_else(|| missing(&self.name, name, column))?;
+            kinds.push(table.columns[place].kind.unwrap_or(Type::Text));
+        }
+        let select: Vec<String> =
+            table.columns.iter().map(|column| selected(column.kind, &quote(&column.name))).collect();
+        let matched: Vec<String> =
+            by.iter().enumerate().map(|(at, column)| format!("{} = ${}", quote(column), at + 1)).collect();
+        let sql = format!(
+            "SELECT {} FROM {}.{} WHERE {}",
+            select.join(", "),
+            quote(&self.name),
+            quote(name),
+            matched.join(" AND ")
+        );
+        let statement = tx.prepare_cached(&sql).await?;
+        let mut rows = Vec::new();
+        for some in values.chunks(PIPELINED) {
+            let mut keys = Vec::with_capacity(some.len());
+            for key in some {
+                if key.len() != by.len() {
+                    let wrong =
+                        format!("table {name} is asked by {}, not by {} values", by.join(", "), key.len());
+                    return Err(Error::config(wrong).into());
+                }
+                let bound =
+                    key.iter().zip(&kinds).map(|(text, kind)| Bound::cell(*kind, &Cell::read(text, *kind)));
+                // What the column cannot hold is in no row.
+                keys.extend(bound.collect::<Option<Vec<Bound>>>());
+            }
+            let asked = keys.iter().map(|key| {
+                let values: Vec<&(dyn ToSql + Sync)> = key.iter().map(|value| value as _).collect();
+                let (tx, statement) = (&tx, &statement);
+                async move { tx.query(statement, &values).await }
+            });
+            for row in futures::future::try_join_all(asked).await?.into_iter().flatten() {
+                let cells = table.columns.iter().enumerate();
+                let cells = cells.map(|(at, column)| cell(column.kind, &row, at));
+                rows.push(cells.collect::<Result<Vec<_>, _>>()?);
+            }
+        }
+        let column = |stored: &Stored| Column {
+            name: stored.name.clone(),
+            path: stored.path.clone(),
+            kind: stored.kind,
+            declared: stored.system || stored.path.starts_with('='),
+        };
+        let columns = table.columns.iter().map(column).collect();
+        let found = Found { layout: table.layout, key: table.key.clone(), columns, rows };
+        tx.commit().await?;
+        turn.end();
+        Ok(Some(found))
+    }
+
+    /// See [`Schema::calls`](crate::warehouse::Schema::calls). It reads by a connection of its own, so that loads go on.
+    pub(super) async fn calls(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        to: &mpsc::Sender<Vec<StoredCall>>,
+    ) -> Result<(), Trouble> {
+        let client = self.link.get().await?;
+        let there = format!("SELECT name FROM {} WHERE name = ANY($1::text[])", self.own_table("tables"));
+        let there = client.query(&there, &[&KIND_TABLES.as_slice()]).await?;
+        let there = there.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+        for table in KIND_TABLES.into_iter().filter(|table| there.iter().any(|name| name == table)) {
+            let event = if table == "tracks" { "event" } else { "NULL::text" };
+            let sql = format!(
+                "SELECT id, _headwater_delivery, {event} FROM {}.{} WHERE received_at >= $1 AND received_at <= $2",
+                quote(&self.name),
+                quote(table)
+            );
+            let statement = client.prepare(&sql).await?;
+            let rows = client.query_raw(&statement, [Bound::time(since), Bound::time(until)]).await?;
+            let mut rows = pin!(rows.chunks(SOME));
+            while let Some(some) = rows.next().await {
+                let call = |row: Result<Row, tokio_postgres::Error>| {
+                    let row = row?;
+                    let (id, delivery, event) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+                    Ok(StoredCall { table, id, delivery, event })
+                };
+                let some = some.into_iter().map(call).collect::<Result<Vec<_>, tokio_postgres::Error>>()?;
+                if to.send(some).await.is_err() {
+                    // Nobody wants to know any more.
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`Schema::note`](crate::warehouse::Schema::note).
+    pub(super) async fn note(
+        &self,
+        of: Note,
+        id: &str,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Trouble> {
+        let turn = self.turn().await?;
+        let table = match of {
+            Note::Load => self.own_table("loads"),
+            Note::Run => self.own_table("runs"),
+        };
+        let select = format!("SELECT row_to_json(note)::text FROM {table} AS note WHERE id = $1");
+        let select = turn.client.prepare_cached(&select).await?;
+        let found = turn.client.query_opt(&select, &[&id]).await?;
+        let text: Option<String> = found.map(|row| row.try_get(0)).transpose()?;
+        turn.end();
+        Ok(text.map(|text| serde_json::from_str(&text)).transpose().map_err(Error::from)?)
     }
 }

@@ -14,6 +14,11 @@ use crate::warehouse::{
 };
 use headwater_core::spec::CallKind;
 
+/// A call's row by its id, in the table of its kind.
+pub const BY_ID: &str = "id = ?1";
+/// A call's row by its id, in its event's table: there is no index over ids, but the call's row in `tracks` has its number.
+pub const BY_CALL: &str = "_headwater_row = (SELECT _headwater_row FROM tracks WHERE id = ?1) AND id = ?1";
+
 /// The numbers of calls, and what became of those of one load.
 pub struct Calls {
     /// The next number of each table of a kind of call, and of all events together.

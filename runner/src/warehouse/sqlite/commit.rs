@@ -33,6 +33,7 @@ impl Writer {
         for reject in &load.rejects {
             keep(&tx, &stamp, reject)?;
         }
+        done.deleted += mark::remove(&tx, &mut self.tables, &load.removes)?;
         let mut crowd: Vec<&str> = Vec::new();
         let has_calls = load.batches.iter().any(|batch| batch.spec().layout == Layout::Call);
         if self.next_call == 0 && has_calls {
@@ -75,7 +76,6 @@ impl Writer {
         for prune in &load.prunes {
             done.deleted += mark::prune(&tx, &mut self.tables, prune, &before, &now)?;
         }
-        done.deleted += mark::replace(&tx, &load.replaces, &load.id)?;
         for (key, value) in &load.progress {
             match value.is_null() {
                 true => tx.execute("DELETE FROM _headwater_progress WHERE key = ?1", [key])?,

@@ -1,13 +1,18 @@
-//! Rows that are gone: swept at the end of a pass, pruned under one parent, replaced by a replay.
+//! Rows that are gone: swept at the end of a pass, pruned under one parent, no longer made by a replay.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use headwater_core::{cursor::Pass, object::Type};
-use rusqlite::{Connection, TransactionBehavior, params, params_from_iter};
+use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{Trouble, Writer, grow::load, value::Bound};
+use super::{
+    Trouble, Writer,
+    calls::{BY_CALL, BY_ID},
+    grow::load,
+    value::Bound,
+};
 use crate::warehouse::{
-    Prune, Swept,
+    Prune, Removal, Swept,
     known::Table,
     name::quote,
     table::{Layout, instant},
@@ -85,28 +90,22 @@ pub fn prune(
     Ok(update.raw_execute()? as u64)
 }
 
-/// Removes the calls of these deliveries that this load did not make.
-pub fn replace(db: &Connection, deliveries: &[Arc<str>], load: &str) -> Result<u64, Trouble> {
-    if deliveries.is_empty() {
-        return Ok(0);
-    }
-    let tables: Vec<String> = db
-        .prepare_cached("SELECT name FROM _headwater_tables WHERE layout IN (?1, ?2)")?
-        .query_map([Layout::Call.name(), Layout::Event.name()], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+/// Removes rows of calls by their key, where they are still the delivery's; returns how many.
+pub fn remove(
+    db: &Connection,
+    tables: &mut HashMap<String, Table>,
+    removals: &[Removal],
+) -> Result<u64, Trouble> {
     let mut removed = 0;
-    for table in tables {
-        index(db, &table, &["_headwater_delivery"])?;
-        for some in deliveries.chunks(500) {
-            let marks: Vec<String> = (0..some.len()).map(|at| format!("?{}", at + 2)).collect();
-            let sql = format!(
-                "DELETE FROM {} WHERE _headwater_delivery IN ({}) AND _headwater_load IS NOT ?1",
-                quote(&table),
-                marks.join(", ")
-            );
-            removed +=
-                db.execute(&sql, params_from_iter(std::iter::once(load).chain(some.iter().map(|id| &**id))))?;
-        }
+    for removal in removals {
+        let wanted = match layout(db, tables, &removal.table)? {
+            Some(Layout::Call) => BY_ID,
+            Some(Layout::Event) => BY_CALL,
+            _ => continue,
+        };
+        let sql =
+            format!("DELETE FROM {} WHERE {wanted} AND _headwater_delivery = ?2", quote(&removal.table));
+        removed += db.prepare_cached(&sql)?.execute(params![removal.id, &*removal.delivery])?;
     }
     Ok(removed as u64)
 }
@@ -120,12 +119,21 @@ fn index(db: &Connection, table: &str, columns: &[&str]) -> Result<(), Trouble> 
     Ok(db.execute_batch(&sql)?)
 }
 
-/// Whether it is a table of objects; loads what is known of it.
+/// Whether it is a table of objects.
 fn is_object(db: &Connection, tables: &mut HashMap<String, Table>, name: &str) -> Result<bool, Trouble> {
+    Ok(layout(db, tables, name)? == Some(Layout::Object))
+}
+
+/// What kind of table it is, if there is one; loads what is known of it.
+fn layout(
+    db: &Connection,
+    tables: &mut HashMap<String, Table>,
+    name: &str,
+) -> Result<Option<Layout>, Trouble> {
     if !tables.contains_key(name)
         && let Some(table) = load(db, name)?
     {
         tables.insert(name.to_owned(), table);
     }
-    Ok(tables.get(name).is_some_and(|table| table.layout == Layout::Object))
+    Ok(tables.get(name).map(|table| table.layout))
 }

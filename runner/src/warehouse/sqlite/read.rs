@@ -1,19 +1,28 @@
-//! What is read back: progress, and the keys under which children are read.
+//! What is read back: progress, the keys under which children are read, and rows that somebody asks about.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use headwater_core::{error::Error, object::Type};
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::mpsc;
 
 use super::{
     Trouble, Writer,
+    calls::BY_CALL,
     grow::load,
     value::{Bound, cell},
 };
 use crate::warehouse::{
-    books,
+    Found, Note, StoredCall, books,
+    calls::KIND_TABLES,
+    known::Stored,
     name::quote,
-    table::{Cell, Layout},
+    table::{Cell, Column, Layout, instant},
 };
+
+/// Rows that are sent at once.
+const SOME: usize = 1_000;
 
 impl Writer {
     /// See [`Schema::progress`](crate::warehouse::Schema::progress).
@@ -81,4 +90,124 @@ impl Writer {
         }
         Ok(found)
     }
+
+    /// See [`Schema::find`](crate::warehouse::Schema::find).
+    pub(super) fn find(
+        &mut self,
+        name: &str,
+        by: &[String],
+        values: &[Vec<String>],
+    ) -> Result<Option<Found>, Trouble> {
+        if !self.tables.contains_key(name)
+            && let Some(table) = load(&self.db, name)?
+        {
+            self.tables.insert(name.to_owned(), table);
+        }
+        let Some(table) = self.tables.get(name) else { return Ok(None) };
+        let by = if by.is_empty() { &table.key } else { by };
+        let mut kinds = Vec::with_capacity(by.len());
+        for column in by {
+            let place = table
+                .place(column)
+                .ok_or_else(|| Error::config(format!("table {name} has no column {column}")))?;
+            kinds.push(table.columns[place].kind.unwrap_or(Type::Text));
+        }
+        let names: Vec<String> = table.columns.iter().map(|column| quote(&column.name)).collect();
+        let matched: Vec<String> =
+            by.iter().enumerate().map(|(at, column)| format!("{} = ?{}", quote(column), at + 1)).collect();
+        let matched = match table.layout == Layout::Event && *by == table.key {
+            true => BY_CALL.to_owned(),
+            false => matched.join(" AND "),
+        };
+        let sql = format!("SELECT {} FROM {} WHERE {matched}", names.join(", "), quote(name));
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let mut found = Vec::new();
+        for key in values {
+            if key.len() != by.len() {
+                let wrong = format!(
+                    "table {name} is asked by {} ({} values), not {}",
+                    by.join(", "),
+                    by.len(),
+                    key.len()
+                );
+                return Err(Error::config(wrong).into());
+            }
+            for (at, (text, kind)) in key.iter().zip(&kinds).enumerate() {
+                statement.raw_bind_parameter(at + 1, Bound(Some(&Cell::read(text, *kind)), *kind))?;
+            }
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next()? {
+                let cells = table.columns.iter().enumerate();
+                let cells = cells.map(|(at, column)| Ok(cell(column.kind, row.get_ref(at)?)));
+                found.push(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?);
+            }
+        }
+        let column = |stored: &Stored| Column {
+            name: stored.name.clone(),
+            path: stored.path.clone(),
+            kind: stored.kind,
+            declared: stored.system || stored.path.starts_with('='),
+        };
+        Ok(Some(Found {
+            layout: table.layout,
+            key: table.key.clone(),
+            columns: table.columns.iter().map(column).collect(),
+            rows: found,
+        }))
+    }
+
+    /// See [`Schema::note`](crate::warehouse::Schema::note).
+    pub(super) fn note(
+        &mut self,
+        of: Note,
+        id: &str,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Trouble> {
+        let table = match of {
+            Note::Load => "_headwater_loads",
+            Note::Run => "_headwater_runs",
+        };
+        let mut statement = self.db.prepare_cached(&format!("SELECT * FROM {table} WHERE id = ?1"))?;
+        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut rows = statement.query([id])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let member = |(at, name): (usize, String)| Ok((name, cell(None, row.get_ref(at)?).json()));
+        Ok(Some(names.into_iter().enumerate().map(member).collect::<Result<_, rusqlite::Error>>()?))
+    }
+}
+
+/// See [`Schema::calls`](crate::warehouse::Schema::calls). It reads by a connection of its own, so that loads go on.
+pub(super) fn calls(
+    path: &Path,
+    since: Timestamp,
+    until: Timestamp,
+    to: &mpsc::Sender<Vec<StoredCall>>,
+) -> Result<(), Trouble> {
+    let db = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    db.busy_timeout(super::PATIENCE)?;
+    for table in KIND_TABLES {
+        if load(&db, table)?.is_none() {
+            continue;
+        }
+        let event = if table == "tracks" { "event" } else { "NULL" };
+        let sql = format!(
+            "SELECT id, _headwater_delivery, {event} FROM {table} WHERE received_at >= ?1 AND received_at <= ?2"
+        );
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query([instant(since), instant(until)])?;
+        let mut some = Vec::with_capacity(SOME);
+        while let Some(row) = rows.next()? {
+            some.push(StoredCall { table, id: row.get(0)?, delivery: row.get(1)?, event: row.get(2)? });
+            if some.len() == SOME && to.blocking_send(std::mem::take(&mut some)).is_err() {
+                // Nobody wants to know any more.
+                return Ok(());
+            }
+        }
+        if !some.is_empty() && to.blocking_send(some).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }

@@ -78,6 +78,20 @@ impl Cell {
         }
     }
 
+    /// What somebody wrote, as a column of `kind` holds it; as text, if it is none of that.
+    pub fn read(text: &str, kind: Type) -> Self {
+        let read = match kind {
+            Type::Bool => text.parse().ok().map(Cell::Bool),
+            Type::Int | Type::Numeric | Type::Real => {
+                text.parse().ok().map(Cell::Int).or_else(|| text.parse().ok().map(Cell::Real))
+            }
+            Type::Time => text.parse().ok().map(Cell::Time),
+            Type::Date => text.parse().ok().map(Cell::Date),
+            Type::Text | Type::Json | Type::Object => None,
+        };
+        read.unwrap_or_else(|| Cell::Text(text.to_owned()))
+    }
+
     /// It as JSON: for `_headwater_extra` and rejected rows.
     pub fn json(&self) -> Value {
         match self {
