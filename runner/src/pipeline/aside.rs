@@ -1,5 +1,5 @@
-//! Where the pipeline runs: on threads of its own that give way. Receiving comes first: a burst is kept on the disk, and drained when there
-//! is time.
+//! Where the pipeline runs: on threads of its own, so that receiving never waits for a thread that waits for a warehouse. A burst is kept
+//! on the disk, and drained when there is time.
 
 use headwater_core::error::{Error, Result};
 use tokio::{
@@ -7,8 +7,6 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How much its threads give way to the others of the machine.
-const NICE: i32 = 10;
 /// Threads that may wait for disks at once: mapping, rows, the books, and a schema or two.
 const BLOCKING: usize = 8;
 
@@ -22,10 +20,6 @@ impl Aside {
             .worker_threads(1)
             .max_blocking_threads(BLOCKING)
             .thread_name("pipeline")
-            .on_thread_start(|| {
-                // Of one thread, not of the process. Where it is not allowed they are as all others.
-                let _ = rustix::process::nice(NICE);
-            })
             .enable_all()
             .build();
         let runtime =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::sync::schedule::Schedule;
+use crate::sync::schedule::{Schedule, lies_ahead};
 
 /// A source that could not begin is looked at again so soon.
 const AGAIN: SignedDuration = SignedDuration::from_secs(1);
@@ -58,7 +58,9 @@ impl Timetable {
     pub fn due(&mut self, now: Timestamp) -> Vec<Due> {
         let mut due = Vec::new();
         for (source, row) in &mut self.0 {
-            if row.wake > now {
+            // The clock may have been set back since.
+            let is_ahead = row.last.is_some_and(|last| lies_ahead(last, now));
+            if row.wake > now && (row.paused || !is_ahead) {
                 continue;
             }
             let moment = match (row.paused, row.last) {
@@ -144,6 +146,8 @@ mod tests {
         assert_eq!(due, [Due { source: "new".into(), moment: Some(now) }]);
         table.began(&due[0]);
         assert_eq!(table.wake(), Some(time("2024-01-01T11:00:00Z")));
+        // The clock is set back: nobody waits until time has caught up.
+        assert_eq!(table.due(time("2024-01-01T09:00:00Z")).len(), 2);
         // Missed ten times, caught up once; a busy one is looked at again soon.
         let later = time("2024-01-01T21:10:00Z");
         assert_eq!(table.due(later).len(), 2);

@@ -90,7 +90,7 @@ impl Schedule {
     /// the latest stands for all: they are caught up once. A last one that lies ahead was for a clock that was wrong: nobody waits
     /// until time has caught up with it.
     pub fn due(&self, last: Timestamp, now: Timestamp) -> Option<Timestamp> {
-        if last.duration_since(now) > SET_BACK {
+        if lies_ahead(last, now) {
             return Some(now);
         }
         let mut due = self.after(last).filter(|time| *time <= now)?;
@@ -112,6 +112,11 @@ impl Schedule {
         let seed = crc32c::crc32c(format!("{source} {moment}").as_bytes());
         self.jitter.mul_f64(f64::from(seed) / f64::from(u32::MAX))
     }
+}
+
+/// Whether a moment is one that only a clock that was wrong can have told.
+pub fn lies_ahead(moment: Timestamp, now: Timestamp) -> bool {
+    moment.duration_since(now) > SET_BACK
 }
 
 fn next_local(cron: &cron::Schedule, local: civil::DateTime) -> Option<civil::DateTime> {
