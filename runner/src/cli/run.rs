@@ -20,7 +20,7 @@ pub(super) struct Args {}
 /// What follows when the service ends.
 enum Next {
     End,
-    Reload(Config),
+    Reload(Box<Config>),
     Become(PathBuf),
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn run(globals: &Globals, _: Args, mut at_hand: Option<Socket>)
             Next::End => return Ok(End::Done),
             Next::Reload(next) => {
                 tracing::info!("the configuration was reloaded");
-                before = Some(std::mem::replace(&mut config, next));
+                before = Some(std::mem::replace(&mut config, *next));
             }
             Next::Become(program) => {
                 tracing::info!("{} takes over", program.display());
@@ -112,7 +112,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return Next::End,
                 _ = self.terminate.recv() => return Next::End,
                 _ = self.hangup.recv() => match globals.config() {
-                    Ok(config) => return Next::Reload(config),
+                    Ok(config) => return Next::Reload(Box::new(config)),
                     Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
                 },
                 _ = self.replace.recv() => match successor::find(globals.config_file()).await {

@@ -121,7 +121,7 @@ impl Outbox {
             stored: now,
             expired: 0,
             buried: 0,
-            breaker: Breaker::new(),
+            breaker: Breaker::default(),
             shown: Circuit::Closed,
             pause: None,
             waiting: Pile::default(),

@@ -145,7 +145,8 @@ impl Receiver {
     async fn keep(&self, delivery: &mut StoredDelivery) -> Result<(), Response> {
         let late = |_| LogError::Io(format!("the disk has not kept it for {} s", limits::KEEP.as_secs()));
         // Where the disk is merely slow it may be kept after all; its sender comes again, and its message id makes it one.
-        match tokio::time::timeout(limits::KEEP, self.put(delivery)).await.map_err(late).flatten() {
+        match tokio::time::timeout(limits::KEEP, self.put(delivery)).await.map_err(late).and_then(|done| done)
+        {
             Ok(_) => {
                 self.counts.kept.fetch_add(1, Ordering::Relaxed);
                 Ok(())

@@ -15,8 +15,11 @@ use crate::world::{SCHEMA, Stand, World};
 mod server;
 mod tables;
 
+/// A test by its name, and what it says if it fails.
+type Test = (&'static str, fn() -> Result<(), String>);
+
 /// What only a server can do to a warehouse, by name.
-pub const TESTS: &[(&str, fn() -> Result<(), String>)] = &[
+pub const TESTS: &[Test] = &[
     ("agrees_with_sqlite", tables::agrees_with_sqlite),
     ("a_column_under_a_view", tables::a_column_under_a_view),
     ("a_check_of_the_users", tables::a_check_of_the_users),

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{BufRead, BufReader, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -190,7 +190,7 @@ struct House {
 }
 
 impl House {
-    async fn open(folder: &PathBuf) -> Result<Self> {
+    async fn open(folder: &Path) -> Result<Self> {
         let log = async |name: &str| {
             let options =
                 LogOptions { keep: Keep { bytes: 256 << 20, ..Keep::default() }, ..LogOptions::default() };

@@ -35,12 +35,14 @@ pub struct Breaker {
     fault: Option<Fault>,
 }
 
-impl Breaker {
+impl Default for Breaker {
     /// A circuit that is closed.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { circuit: Circuit::Closed, pause: FIRST, failures: 0, refusals: 0, fault: None }
     }
+}
 
+impl Breaker {
     /// How many requests may be begun, where so many are under way and so many may be.
     pub fn room(&mut self, now: Instant, under_way: usize, most: usize) -> usize {
         match self.circuit {
@@ -59,13 +61,13 @@ impl Breaker {
 
     /// A request was taken.
     pub fn taken(&mut self) {
-        *self = Self::new();
+        *self = Self::default();
     }
 
     /// The destination answers, though it has asked to be left alone.
     pub fn answered(&mut self) {
         if self.circuit != Circuit::Closed {
-            *self = Self::new();
+            *self = Self::default();
         }
     }
 
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn a_circuit_opens_is_probed_and_closes() {
         let now = Instant::now();
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::default();
         for _ in 0..FAILURES {
             assert_eq!(breaker.room(now, 1, 4), 3);
             breaker.failed(now, &fault(), true);
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn calls_that_nobody_can_take_do_not_stand_for_all() {
         let now = Instant::now();
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::default();
         for _ in 0..100 {
             breaker.failed(now, &fault(), false);
         }
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn the_pause_has_an_end() {
         let mut now = Instant::now();
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::default();
         for _ in 0..20 {
             breaker.broken(now, &fault());
             let Circuit::Open(until) = breaker.circuit() else { panic!("it is open") };

@@ -51,7 +51,7 @@ impl Merge {
             }
             last = Some(entry);
             steps += 1;
-            if steps % 4096 == 0 && self.stop.load(Ordering::Relaxed) {
+            if steps.is_multiple_of(4096) && self.stop.load(Ordering::Relaxed) {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "the program ends"));
             }
         }
