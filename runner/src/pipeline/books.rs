@@ -12,13 +12,15 @@ use std::{
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
-use rusqlite_migration::{M, Migrations};
+use rusqlite_migration::M;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use super::seen::SeenKey;
 use super::seen::{self, Seen};
 
+/// What the file is called in errors, in front of its path.
+const BOOKS: &str = "the books in";
 /// Rejected items that are kept, at most; the oldest go first, and stay in the inbox.
 const REJECTED: i64 = 100_000;
 /// The longest payload that is kept with a rejected item, in bytes; the whole of it is in the inbox.
@@ -198,19 +200,10 @@ impl Books {
 
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path) -> Result<Self> {
-        let named = |error: &dyn std::fmt::Display| {
-            Error::config(format!("the books in {}: {error}", file.display()))
-        };
-        let mut connection = Connection::open(file).map_err(|error| named(&error))?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;",
-            )
-            .map_err(|error| named(&error))?;
-        Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| named(&error))?;
-        let mut seen =
-            Seen::open(&connection, &file.with_file_name("seen")).map_err(|error| named(&error))?;
-        seen.forget(&mut connection, today()).map_err(|error| named(&error))?;
+        let mut connection = crate::state::open(file, BOOKS, MIGRATIONS)?;
+        let named = |error: rusqlite::Error| Error::config(format!("{BOOKS} {}: {error}", file.display()));
+        let mut seen = Seen::open(&connection, &file.with_file_name("seen")).map_err(named)?;
+        seen.forget(&mut connection, today()).map_err(named)?;
         Ok(Self(Arc::new(Mutex::new(Shelf { db: connection, seen, swept: today() }))))
     }
 

@@ -10,6 +10,8 @@ use headwater_core::{
     object::Account,
 };
 use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -95,10 +97,26 @@ pub struct Run {
     pub report: Value,
 }
 
+/// Opens a database of this data folder, so that what is committed is on disk, and makes or migrates its tables. Errors begin with
+/// `what` and the path.
+pub fn open(file: &Path, what: &str, migrations: &[M<'_>]) -> Result<Connection> {
+    let named = |error: &dyn std::fmt::Display| Error::config(format!("{what} {}: {error}", file.display()));
+    let mut connection = Connection::open(file).map_err(|error| named(&error))?;
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;")
+        .map_err(|error| named(&error))?;
+    Migrations::from_slice(migrations).to_latest(&mut connection).map_err(|error| match error {
+        rusqlite_migration::Error::MigrationDefinition(_) => {
+            named(&"it was written by a newer Headwater; use that one, or restore a backup")
+        }
+        error => named(&error),
+    })?;
+    Ok(connection)
+}
+
 /// Says if a database was written by a newer Headwater, which has applied more migrations than this one knows. Nothing is changed, and
 /// the database may be another process's.
 pub fn check_version(file: &Path, known: usize) -> Result<()> {
-    use rusqlite::{Connection, OpenFlags};
     if !file.exists() {
         return Ok(());
     }

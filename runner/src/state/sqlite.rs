@@ -14,7 +14,7 @@ use headwater_core::{
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
-use rusqlite_migration::{M, Migrations};
+use rusqlite_migration::M;
 use serde_json::{Value, json};
 
 use super::{KeyKind, Keys, Run, State, quota::QuotaLedger, seal::Sealer};
@@ -50,21 +50,7 @@ pub struct SqliteState {
 impl SqliteState {
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path, sealer: Sealer) -> Result<Self> {
-        let named = |error: &dyn std::fmt::Display| {
-            Error::config(format!("the state in {}: {error}", file.display()))
-        };
-        let mut connection = Connection::open(file).map_err(|error| named(&error))?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;",
-            )
-            .map_err(|error| named(&error))?;
-        Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| match error {
-            rusqlite_migration::Error::MigrationDefinition(_) => {
-                named(&"it was written by a newer Headwater; use that one, or restore a backup")
-            }
-            error => named(&error),
-        })?;
+        let connection = super::open(file, "the state in", MIGRATIONS)?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             sealer: Arc::new(sealer),
@@ -375,7 +361,7 @@ mod tests {
 
     #[test]
     fn migrations_are_valid() {
-        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+        rusqlite_migration::Migrations::from_slice(MIGRATIONS).validate().unwrap();
     }
 
     #[tokio::test]

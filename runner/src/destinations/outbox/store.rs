@@ -14,7 +14,7 @@ use std::{
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use rusqlite_migration::{M, Migrations};
+use rusqlite_migration::M;
 use serde::Serialize;
 
 use super::{
@@ -246,16 +246,7 @@ pub struct Store(Arc<Mutex<Connection>>);
 impl Store {
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path) -> Result<Self> {
-        let named = |error: &dyn std::fmt::Display| {
-            Error::config(format!("the destinations' file {}: {error}", file.display()))
-        };
-        let mut connection = Connection::open(file).map_err(|error| named(&error))?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;",
-            )
-            .map_err(|error| named(&error))?;
-        Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| named(&error))?;
+        let connection = crate::state::open(file, "the destinations' file", MIGRATIONS)?;
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
