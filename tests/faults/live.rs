@@ -28,14 +28,19 @@ fn killed(test: &str, plan: Plan, first: u64, kills: usize) {
         traffic.to(&service);
         let senders = traffic.begin(&runtime);
         let mut rng = StdRng::seed_from_u64(seed);
-        for kill in 0..kills {
+        // A slow machine spends these kills in start-ups: they go on until the schedule has been seen at work.
+        for kill in 0.. {
+            let asked = stage.stand.count();
+            if kill >= kills && asked > 50 {
+                break;
+            }
+            assert!(kill < 10 * kills, "the schedule is followed between kills: {asked} requests after {kill}");
             std::thread::sleep(Duration::from_millis(rng.random_range(20..1_200)));
             assert!(service.running.kill(), "it ended by itself, after {kill} kills");
             service = house.serve();
             traffic.to(&service);
         }
         let asked = stage.stand.count();
-        assert!(asked > 50, "the schedule is followed between kills: {asked} requests");
         house.balances();
         traffic.finish(&runtime, senders);
         let said = traffic.check(&house, Duration::from_secs(60));
