@@ -6,6 +6,7 @@
 mod finish;
 mod form;
 mod kit;
+mod mapping;
 mod split;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::{
 
 pub use finish::{Mapped, accounts, lookups, map_delivery, map_some};
 pub use kit::title_case;
+pub use mapping::Mapping;
 pub use split::{MAX_FIELDS, MAX_ITEMS, Piece, split};
 
 /// A vendor's webhooks, as one source has set them up.
