@@ -16,18 +16,28 @@
 use headwater_core::connector::Connector;
 
 mod braze;
+mod customer_io;
+mod delighted;
 mod klaviyo;
+mod mandrill;
 mod salesforce;
 mod segment;
+mod sendgrid;
+mod sendgrid_marketing_campaigns;
 mod stripe;
 mod zendesk;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
     braze::CONNECTOR,
+    customer_io::CONNECTOR,
+    delighted::CONNECTOR,
     klaviyo::CONNECTOR,
+    mandrill::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
+    sendgrid::CONNECTOR,
+    sendgrid_marketing_campaigns::CONNECTOR,
     stripe::CONNECTOR,
     zendesk::CONNECTOR,
 ];
