@@ -15,30 +15,44 @@
 
 use headwater_core::connector::Connector;
 
+mod activecampaign;
 mod braze;
 mod customer_io;
 mod delighted;
+mod drip;
 mod klaviyo;
+mod listrak;
+mod mailchimp;
+mod mailjet;
+mod mailmodo;
 mod mandrill;
 mod salesforce;
 mod segment;
 mod sendgrid;
 mod sendgrid_marketing_campaigns;
 mod stripe;
+mod vero;
 mod zendesk;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    activecampaign::CONNECTOR,
     braze::CONNECTOR,
     customer_io::CONNECTOR,
     delighted::CONNECTOR,
+    drip::CONNECTOR,
     klaviyo::CONNECTOR,
+    listrak::CONNECTOR,
+    mailchimp::CONNECTOR,
+    mailjet::CONNECTOR,
+    mailmodo::CONNECTOR,
     mandrill::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
     sendgrid::CONNECTOR,
     sendgrid_marketing_campaigns::CONNECTOR,
     stripe::CONNECTOR,
+    vero::CONNECTOR,
     zendesk::CONNECTOR,
 ];
 
