@@ -35,6 +35,8 @@ pub struct Mapping {
     pub user: &'static str,
     /// The person, by another name: where `user` is nowhere, a call has to have this one.
     pub anonymous: &'static str,
+    /// The person whom `user` does not name: the anonymous id then, and only then.
+    pub otherwise: &'static str,
     /// The person's address: `context.traits.email`.
     pub email: &'static str,
     /// The account: of a group call its `groupId`, else `context.groupId`.
@@ -62,6 +64,7 @@ impl Mapping {
         time: "",
         user: "",
         anonymous: "",
+        otherwise: "",
         email: "",
         group: "",
         previous: "",
@@ -89,7 +92,11 @@ impl Mapping {
             .user(text(item, self.user)?)
             .anonymous(text(item, self.anonymous)?);
         if call.user_id.is_none() && call.anonymous_id.is_none() {
-            return Err(nowhere("whom it is about", &format!("{}|{}", self.user, self.anonymous)));
+            call.anonymous_id = text(item, self.otherwise)?;
+        }
+        if call.user_id.is_none() && call.anonymous_id.is_none() {
+            let places = [self.user, self.anonymous, self.otherwise].join("|");
+            return Err(nowhere("whom it is about", &places));
         }
         let group = text(item, self.group)?;
         match call.kind {
@@ -171,8 +178,10 @@ fn around(webhook: &Webhook, item: &Item<'_>) -> Result<Option<Fields>> {
     };
     let mut around = item.envelope.fields()?;
     for path in paths.split('|') {
-        // Behind a star the envelope is what the star found.
-        around.take_at(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside));
+        // Behind a star the envelope is what the star found. What stands at a path after the first one is no list of ours.
+        if around.take_at(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside)).is_some() {
+            break;
+        }
     }
     Ok(Some(around))
 }
@@ -300,7 +309,7 @@ mod tests {
         surfaces: &[Surface {
             path: "",
             signature: Signature::None { why: "a test" },
-            items: Items::Json("events"),
+            items: Items::Json("events|sent"),
         }],
         calls: &[
             CallType::track("Link Clicked", "").native("link.clicked"),
@@ -367,6 +376,7 @@ mod tests {
             verbatim: true,
             time: "received:",
             user: "who",
+            otherwise: "email",
             ..Mapping::NEW
         };
         let call = |body: &'static str, surface: &str| {
@@ -386,5 +396,7 @@ mod tests {
         assert_eq!(own.name.as_deref(), Some("my_own event"));
         assert_eq!(own.timestamp, Some("2026-11-01T00:00:00Z".parse().unwrap()));
         assert_eq!(call(r#"{"who":1}"#, "link.clicked").name.as_deref(), Some("Link Clicked"));
+        assert_eq!(call(r#"{"who":1,"email":"a@b"}"#, "x").anonymous_id, None);
+        assert_eq!(call(r#"{"email":"a@b"}"#, "x").anonymous_id.as_deref(), Some("a@b"));
     }
 }
