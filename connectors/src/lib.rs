@@ -15,7 +15,9 @@
 
 use headwater_core::connector::Connector;
 
+mod blueshift;
 mod braze;
+mod iterable;
 mod klaviyo;
 mod salesforce;
 mod segment;
@@ -24,7 +26,9 @@ mod zendesk;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    blueshift::CONNECTOR,
     braze::CONNECTOR,
+    iterable::CONNECTOR,
     klaviyo::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
