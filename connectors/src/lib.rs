@@ -17,8 +17,11 @@ use headwater_core::connector::Connector;
 
 mod blueshift;
 mod braze;
+mod clevertap;
+mod insider;
 mod iterable;
 mod klaviyo;
+mod moengage_source;
 mod salesforce;
 mod segment;
 mod stripe;
@@ -28,8 +31,11 @@ mod zendesk;
 pub static ALL: &[Connector] = &[
     blueshift::CONNECTOR,
     braze::CONNECTOR,
+    clevertap::CONNECTOR,
+    insider::CONNECTOR,
     iterable::CONNECTOR,
     klaviyo::CONNECTOR,
+    moengage_source::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
     stripe::CONNECTOR,
