@@ -15,6 +15,8 @@
 
 use headwater_core::connector::Connector;
 
+mod antavo;
+mod autopilothq;
 mod blueshift;
 mod braze;
 mod clevertap;
@@ -22,6 +24,7 @@ mod insider;
 mod iterable;
 mod klaviyo;
 mod moengage_source;
+mod onetrust;
 mod salesforce;
 mod segment;
 mod stripe;
@@ -29,6 +32,8 @@ mod zendesk;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    antavo::CONNECTOR,
+    autopilothq::CONNECTOR,
     blueshift::CONNECTOR,
     braze::CONNECTOR,
     clevertap::CONNECTOR,
@@ -36,6 +41,7 @@ pub static ALL: &[Connector] = &[
     iterable::CONNECTOR,
     klaviyo::CONNECTOR,
     moengage_source::CONNECTOR,
+    onetrust::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
     stripe::CONNECTOR,
