@@ -17,6 +17,7 @@ use headwater_core::connector::Connector;
 
 mod antavo;
 mod autopilothq;
+mod beamer;
 mod blueshift;
 mod braze;
 mod clevertap;
@@ -24,16 +25,20 @@ mod insider;
 mod iterable;
 mod klaviyo;
 mod moengage_source;
+mod navattic;
 mod onetrust;
+mod pendo;
 mod salesforce;
 mod segment;
 mod stripe;
+mod userguiding;
 mod zendesk;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
     antavo::CONNECTOR,
     autopilothq::CONNECTOR,
+    beamer::CONNECTOR,
     blueshift::CONNECTOR,
     braze::CONNECTOR,
     clevertap::CONNECTOR,
@@ -41,10 +46,13 @@ pub static ALL: &[Connector] = &[
     iterable::CONNECTOR,
     klaviyo::CONNECTOR,
     moengage_source::CONNECTOR,
+    navattic::CONNECTOR,
     onetrust::CONNECTOR,
+    pendo::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
     stripe::CONNECTOR,
+    userguiding::CONNECTOR,
     zendesk::CONNECTOR,
 ];
 
