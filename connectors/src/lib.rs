@@ -15,45 +15,93 @@
 
 use headwater_core::connector::Connector;
 
+mod alloyflow;
 mod antavo;
 mod autopilothq;
 mod beamer;
 mod blueshift;
 mod braze;
+mod candu;
 mod clevertap;
+mod cloudevents;
+mod commandbar;
+mod deway_ai;
+mod factual_engine;
+mod gwen_webhooks;
+mod inflection;
 mod insider;
 mod iterable;
+mod iterate;
 mod klaviyo;
+mod klenty;
 mod moengage_source;
+mod moesif_api_analytics;
 mod navattic;
+mod nudgespot;
 mod onetrust;
+mod outgrow;
+mod paytronix;
 mod pendo;
+mod provesource;
+mod quin_ai;
 mod salesforce;
 mod segment;
+mod selligent_marketing_cloud;
+mod standard_webhooks;
 mod stripe;
+mod synap;
 mod userguiding;
+mod webhook;
+mod wecheer;
+mod white_label_loyalty;
+mod zapier;
 mod zendesk;
+mod zigpoll;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    alloyflow::CONNECTOR,
     antavo::CONNECTOR,
     autopilothq::CONNECTOR,
     beamer::CONNECTOR,
     blueshift::CONNECTOR,
     braze::CONNECTOR,
+    candu::CONNECTOR,
     clevertap::CONNECTOR,
+    cloudevents::CONNECTOR,
+    commandbar::CONNECTOR,
+    deway_ai::CONNECTOR,
+    factual_engine::CONNECTOR,
+    gwen_webhooks::CONNECTOR,
+    inflection::CONNECTOR,
     insider::CONNECTOR,
     iterable::CONNECTOR,
+    iterate::CONNECTOR,
     klaviyo::CONNECTOR,
+    klenty::CONNECTOR,
     moengage_source::CONNECTOR,
+    moesif_api_analytics::CONNECTOR,
     navattic::CONNECTOR,
+    nudgespot::CONNECTOR,
     onetrust::CONNECTOR,
+    outgrow::CONNECTOR,
+    paytronix::CONNECTOR,
     pendo::CONNECTOR,
+    provesource::CONNECTOR,
+    quin_ai::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
+    selligent_marketing_cloud::CONNECTOR,
+    standard_webhooks::CONNECTOR,
     stripe::CONNECTOR,
+    synap::CONNECTOR,
     userguiding::CONNECTOR,
+    webhook::CONNECTOR,
+    wecheer::CONNECTOR,
+    white_label_loyalty::CONNECTOR,
+    zapier::CONNECTOR,
     zendesk::CONNECTOR,
+    zigpoll::CONNECTOR,
 ];
 
 /// The connector of that name.
