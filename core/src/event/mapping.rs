@@ -2,9 +2,10 @@
 //! call's properties as it came.
 //!
 //! A *locator* is text that says where something stands: a [path](Record::get) into the item (`data.customer.id`), or
-//! `envelope:` and a path into what surrounds the items, `header:` and a name, `query:` and a name, `tail:` for what
-//! follows the surface in the URL, or `'text'` for that text itself. Of several, parted by `|`, the first that holds
-//! text counts; "" is nowhere.
+//! `envelope:` and a path into what surrounds the items, `header:` and a name, `query:` and a name, `surface:` for the
+//! surface's path and `tail:` for what follows it in the URL, `received:` for the time of receipt (which tells two
+//! events apart whose bodies are the same), or `'text'` for that text itself. Of several, parted by `|`, the first that
+//! holds text counts; "" is nowhere.
 
 use jiff::Timestamp;
 
@@ -23,6 +24,8 @@ pub struct Mapping {
     /// The vendor's name of the event: [`CallType::native`] says which call it is; one that is not listed is a track
     /// call with its words in Title Case.
     pub event: &'static str,
+    /// Events that are not listed keep their name as it is: the vendor's customers name them.
+    pub verbatim: bool,
     /// The vendor's id of the event: the message id. Of several the first has to be there, the others are put behind it
     /// if they are (`message_id`, `type`). Without one the item's digest is the id.
     pub id: &'static [&'static str],
@@ -54,6 +57,7 @@ impl Mapping {
     /// One that knows nothing yet.
     pub const NEW: Self = Self {
         event: "",
+        verbatim: false,
         id: &[],
         time: "",
         user: "",
@@ -70,10 +74,9 @@ impl Mapping {
     /// The call that an item of `webhook` stands for.
     pub fn call(&self, webhook: &Webhook, item: &Item<'_>) -> Result<Call> {
         let native = text(item, self.event)?.ok_or_else(|| nowhere("the event's name", self.event))?;
-        let listed = webhook.by_native(&native);
-        let mut call = listed.map_or_else(|| Call::track(title_case(&native)), CallType::call);
+        let mut call = webhook.by_native(&native).map_or_else(|| Call::new(CallKind::Track), CallType::call);
         if call.kind == CallKind::Track && call.name.as_deref().is_none_or(str::is_empty) {
-            call.name = Some(title_case(&native));
+            call.name = Some(if self.verbatim { native.trim().to_owned() } else { title_case(&native) });
         }
         self.fill(webhook, item, call)
     }
@@ -181,7 +184,9 @@ fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
             Some(("header", name)) => item.header(name).map(str::to_owned),
             Some(("query", name)) => item.delivery.query_value(name),
             Some(("envelope", path)) => item.envelope.text(path)?,
+            Some(("surface", _)) => Some(item.surface.to_owned()),
             Some(("tail", _)) => Some(item.delivery.path_tail.clone()),
+            Some(("received", _)) => Some(item.delivery.received_at.to_string()),
             _ => match one.strip_prefix('\'').and_then(|one| one.strip_suffix('\'')) {
                 Some(text) => Some(text.to_owned()),
                 None => item.record.text(one)?,
@@ -353,5 +358,33 @@ mod tests {
         assert!(calls[0].contains(r#""event":"Orders Paid","properties":{"data":"text"}"#), "{calls:?}");
         assert!(maps(body, None)[0].contains("the event's name is missing: nothing at header:x-topic, type"));
         assert!(maps(body, Some("account.made"))[0].contains("the group is missing"), "no account");
+    }
+
+    #[test]
+    fn names_of_the_customers_own_stay_and_bodies_that_are_the_same_are_told_apart() {
+        const OWN: Mapping = Mapping {
+            event: "type|surface:",
+            verbatim: true,
+            time: "received:",
+            user: "who",
+            ..Mapping::NEW
+        };
+        let call = |body: &'static str, surface: &str| {
+            let delivery = Delivery::fetched("2026-11-01T00:00:00Z".parse().unwrap(), body.into());
+            let record = crate::record::Record::parse(&delivery.body).unwrap();
+            let item = Item {
+                record: record.clone(),
+                envelope: &record,
+                index: 0,
+                surface,
+                delivery: &delivery,
+                lookups: vec![],
+            };
+            OWN.call(&WEBHOOK, &item).unwrap()
+        };
+        let own = call(r#"{"type":" my_own event","who":1}"#, "");
+        assert_eq!(own.name.as_deref(), Some("my_own event"));
+        assert_eq!(own.timestamp, Some("2026-11-01T00:00:00Z".parse().unwrap()));
+        assert_eq!(call(r#"{"who":1}"#, "link.clicked").name.as_deref(), Some("Link Clicked"));
     }
 }
