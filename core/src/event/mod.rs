@@ -105,7 +105,8 @@ pub struct Surface {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Items {
     /// JSON: the array at this path, or the one object there; "" for the body itself. A step `*` stands for each item
-    /// (`entry.*.changes`); of several paths parted by `|` the first that is there counts (`events|event`).
+    /// (`entry.*.changes`); of several paths parted by `|` the first that is there counts (`events|event`; `events|` is
+    /// `events`, else the body).
     Json(&'static str),
     /// One JSON object a line.
     Ndjson,
@@ -181,6 +182,11 @@ impl Item<'_> {
     /// Its members, to be taken apart.
     pub fn fields(&self) -> Result<Fields> {
         self.record.fields()
+    }
+
+    /// This item with another record, that stands by itself: for what a vendor has packed into text, or wrapped twice.
+    pub fn with<'b>(&'b self, record: &'b Record) -> Item<'b> {
+        Item { record: record.clone(), envelope: record, lookups: self.lookups.clone(), ..*self }
     }
 }
 
