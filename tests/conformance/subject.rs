@@ -99,7 +99,8 @@ impl Subject {
     pub fn delivery(&self, sample: &Sample) -> Result<(Delivery, &'static Surface), String> {
         let events = self.connector.events.ok_or("it receives no events")?;
         let around = &sample.around;
-        let (surface, tail) = events.webhook.surface(&around.path).ok_or("no surface has this path")?;
+        let webhook = events.webhook_of(&*self.receiver()?);
+        let (surface, tail) = webhook.surface(&around.path).ok_or("no surface has this path")?;
         let mut delivery = Delivery::fetched(now(), sample.body.clone());
         delivery.path_tail = tail.to_owned();
         delivery.query = around.query.clone();

@@ -41,6 +41,11 @@ pub trait EventSource: Send + Sync {
     /// a signed surface is closed, never unsigned.
     fn secrets(&self, surface: &Surface) -> Vec<Secret>;
 
+    /// What its webhook looks like, where the settings say so; none: as the connector declares it.
+    fn webhook(&self) -> Option<&'static Webhook> {
+        None
+    }
+
     /// The answer to a delivery that only asks whether we are here, or proves that the URL is ours.
     fn handshake(&self, _delivery: &Delivery) -> Option<Handshake> {
         None

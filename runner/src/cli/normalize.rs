@@ -56,12 +56,6 @@ pub(super) fn run(args: Args) -> Result<End> {
     let Some(events) = connector.events else {
         return spec(connector, delivery);
     };
-    let surface = events
-        .webhook
-        .surfaces
-        .iter()
-        .find(|surface| surface.path == args.path)
-        .ok_or_else(|| Error::config(format!("{} has no surface {:?}", connector.name, args.path)))?;
     let settings = match &args.settings {
         None => example(&(connector.settings)().to_value()),
         Some(text) => {
@@ -69,6 +63,12 @@ pub(super) fn run(args: Args) -> Result<End> {
         }
     };
     let source = (events.open)(settings)?;
+    let surface = events
+        .webhook_of(&*source)
+        .surfaces
+        .iter()
+        .find(|surface| surface.path == args.path)
+        .ok_or_else(|| Error::config(format!("{} has no surface {:?}", connector.name, args.path)))?;
     let mapped = event::map_delivery(connector.name, &*source, surface, &delivery);
     for (_, output) in mapped.outputs {
         made += 1;

@@ -95,9 +95,10 @@ pub fn normalise(stored: &StoredDelivery, source: &Source, limits: Limits, seq: 
 }
 
 fn webhook(stored: &StoredDelivery, source: &Source) -> Vec<(u32, Fate)> {
-    let (Some(events), Some(webhook)) =
-        (&source.events, source.connector.events.map(|events| events.webhook))
-    else {
+    let (Some(events), Some(webhook)) = (
+        &source.events,
+        source.events.as_ref().and_then(|its| Some(source.connector.events?.webhook_of(&**its))),
+    ) else {
         let error = Error::config(format!("{} takes no webhooks any more", source.connector.title));
         return vec![(0, rejected(&error, None, stored))];
     };

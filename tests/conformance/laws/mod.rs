@@ -44,6 +44,7 @@ pub const LAWS: &[Law] = &[
     Law { name: "config", holds: Holds::Connector(declared::config) },
     Law { name: "names", holds: Holds::Connector(declared::names) },
     Law { name: "fixtures", holds: Holds::Connector(fixtures::fixtures) },
+    Law { name: "docs", holds: Holds::Connector(crate::docs::docs) },
     Law { name: "parity", holds: Holds::Connector(parity::parity) },
     #[cfg(feature = "program")]
     Law { name: "check", holds: Holds::Connector(vendor::check) },
