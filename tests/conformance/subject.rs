@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use headwater_connectors::ALL;
 use headwater_core::{
     connector::Connector,
-    event::{Delivery, EventSource, Surface, lookups},
+    event::{Delivery, EventSource, Surface, map_delivery},
     object::{Collection, From, intern},
 };
 use http::{HeaderName, HeaderValue, Method};
@@ -111,7 +111,8 @@ impl Subject {
 
     /// Adds what the vendor answers to the delivery's look-ups, as `_lookups.http` has it.
     fn look_up(&self, delivery: &mut Delivery, surface: &Surface) -> Result<(), String> {
-        for (item, request) in lookups(&*self.receiver()?, surface, delivery) {
+        let asks = map_delivery(self.connector.name, &*self.receiver()?, surface, delivery).asks;
+        for (item, request) in asks {
             let mut query = request.query.clone();
             let (path, more) = request.path.split_once('?').unwrap_or((&request.path, ""));
             query.extend(pairs_of(more));
