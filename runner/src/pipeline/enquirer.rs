@@ -149,7 +149,10 @@ impl Enquirer {
         let overdue = Timestamp::now().duration_since(waiting.since) > PATIENCE;
         let Some(source) = sources.get(&stored.source) else {
             // It may be enabled again.
-            return if overdue { self.normaliser.settle(waiting, Some(stored), &[]).await } else { Ok(()) };
+            if !overdue {
+                return Err(Error::config(format!("source {} is not enabled", stored.source)));
+            }
+            return self.normaliser.settle(waiting, Some(stored), &[]).await;
         };
         let known = self.books.answers(seq, seq).await?;
         answer(&mut stored, seq, &known);

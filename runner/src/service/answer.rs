@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use headwater_core::error::{Error, Result};
+use headwater_core::{
+    error::{Error, Result},
+    signature::Signature,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -129,6 +132,7 @@ impl Service {
                 .events
                 .iter()
                 .flat_map(|events| events.webhook.surfaces)
+                .filter(|surface| !matches!(surface.signature, Signature::Pulled))
                 .filter_map(|surface| {
                     let key = keys.webhook.first()?;
                     let path =

@@ -387,7 +387,7 @@ impl Live {
     /// Whether everything received has become rows.
     pub async fn is_drained(&self) -> Result<bool> {
         let ledger = self.books.ledger().await?;
-        Ok(ledger.inbox > self.inbox.committed() && ledger.loaded >= ledger.calls)
+        Ok(ledger.inbox.max(1) > self.inbox.committed() && ledger.loaded >= ledger.calls)
     }
 
     /// Writes what is waiting, and ends.

@@ -165,10 +165,15 @@ impl Pass<'_> {
 
     /// Whether a delivery may hold items of the source: it came to it, or to another of its connector for all accounts.
     fn may_hold(&self, stored: &StoredDelivery) -> bool {
+        let connector = self.source.connector.name;
+        let sources = self.replay.normaliser.sources();
+        let is_akin = || {
+            stored.connector.as_deref() == Some(connector)
+                || sources.get(&stored.source).is_some_and(|source| source.connector.name == connector)
+        };
+        let has_account = || self.source.events.as_ref().is_some_and(|events| events.own_account().is_some());
         stored.kind != DeliveryKind::Cursor
-            && (stored.source == self.plan.source
-                || (stored.connector.as_deref() == Some(self.source.connector.name)
-                    && self.source.events.as_ref().is_some_and(|events| events.own_account().is_some())))
+            && (stored.source == self.plan.source || (has_account() && is_akin()))
     }
 
     /// The delivery through today's mapping; none if there are look-ups that nobody has answered.
