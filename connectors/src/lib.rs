@@ -15,7 +15,10 @@
 
 use headwater_core::connector::Connector;
 
+mod airship;
+mod amazon_s3;
 mod braze;
+mod facebook_lead_ads;
 mod klaviyo;
 mod salesforce;
 mod segment;
@@ -24,7 +27,10 @@ mod zendesk;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    airship::CONNECTOR,
+    amazon_s3::CONNECTOR,
     braze::CONNECTOR,
+    facebook_lead_ads::CONNECTOR,
     klaviyo::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,

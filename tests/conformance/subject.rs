@@ -120,7 +120,9 @@ impl Subject {
             let known = self.fixtures.recordings.get("_lookups").into_iter().flatten();
             let answer = known
                 .filter(|known| {
-                    known.method == request.method.as_str() && known.path == path && known.query == query
+                    // A credential stands in the recording as `*`; the client adds it.
+                    let asked = known.query.iter().filter(|pair| pair.1 != "*");
+                    known.method == request.method.as_str() && known.path == path && asked.eq(&query)
                 })
                 .map(|known| if known.status < 300 { known.answer.clone() } else { Default::default() })
                 .next();

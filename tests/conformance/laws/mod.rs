@@ -9,6 +9,7 @@ mod deliveries;
 mod fixtures;
 mod pages;
 mod parity;
+mod pulls;
 mod rows;
 mod rubbish;
 mod vendor;
@@ -52,6 +53,9 @@ pub const LAWS: &[Law] = &[
     Law { name: "patience", holds: Holds::Root(vendor::patience) },
     Law { name: "refusals", holds: Holds::Root(vendor::refusals) },
     Law { name: "leaves", holds: Holds::Root(vendor::leaves) },
+    Law { name: "pull", holds: Holds::Connector(pulls::pull) },
+    Law { name: "pull_resume", holds: Holds::Connector(pulls::pull_resume) },
+    Law { name: "lookups", holds: Holds::Connector(pulls::lookups) },
     Law { name: "proof", holds: Holds::Delivery(deliveries::proof) },
     Law { name: "mapping", holds: Holds::Delivery(deliveries::mapping) },
     Law { name: "twice", holds: Holds::Delivery(deliveries::twice) },
