@@ -1,4 +1,8 @@
 //! Airship: the real-time data stream, fetched as NDJSON from an offset on; nobody posts anything.
+//!
+//! In Airship's dashboard add a *Real-Time Data Streaming* integration (Settings, Real-Time Data Streaming, custom) and give this source
+//! the app key and the integration's access token. It begins with what Airship has kept (7 days or 100 GB) and goes on all the time; an
+//! interruption longer than that loses what Airship no longer has. `PUSH_BODY` events, which are about nobody, become no call.
 
 mod calls;
 

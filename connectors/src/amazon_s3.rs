@@ -1,6 +1,13 @@
 //! Amazon S3: rows of CSV, JSON and NDJSON files become calls, as Segment's Lambda for S3 makes them of CSV files. New objects are found by
 //! listing the bucket; a notification only says that now is the time.
 //!
+//! A CSV file says by its name what its rows are (`track_orders.csv`, `identify_2024.csv`), whose columns may have dots in their names
+//! (`properties.revenue`); rows of `.json` and `.ndjson` files are that, or whole calls with a `type`. All may be packed (`.gz`). Give an
+//! access key that may list the bucket and get its objects. The bucket is looked at every minute; to have a file read at once, let the
+//! bucket notify the webhook's address, through an Amazon SNS topic of the same region (its subscription is confirmed by itself) or
+//! anything else that posts: what it posts does not matter. A list is read whole each time: use `prefix` where a bucket holds millions of
+//! objects, and narrow it as they grow old.
+//!
 //! Objects are read in passes. One pass goes through the keys in their order and reads what was written since the pass before, up to a
 //! moment that is fixed when it begins: so its place is a key, and a file's is a place in it. A file that was uploaded in parts appears
 //! with the time at which that began: a pass looks back, and knows what it has read by key and tag.

@@ -1,4 +1,9 @@
 //! Facebook Lead Ads: one webhook of the app for all pages. A delivery holds ids only; the lead is asked for at the Graph API.
+//!
+//! Give a Meta app the *Webhooks* product, subscribe to `leadgen` of the object *Page* with this source's address and your verify token,
+//! install the app on each page (`/{page-id}/subscribed_apps?subscribed_fields=leadgen`), and make a long-lived access token of the page
+//! with `leads_retrieval`, `pages_manage_metadata`, `pages_show_list`, `pages_read_engagement` and `ads_management`. A lead that the
+//! token does not open (any more) becomes a call with its ids alone; while the Graph API is away, leads wait for it, up to seven days.
 
 use headwater_core::prelude::*;
 use http::{Method, StatusCode};

@@ -16,26 +16,74 @@
 use headwater_core::connector::Connector;
 
 mod airship;
+mod alloyflow;
 mod amazon_s3;
 mod braze;
+mod candu;
+mod cloudevents;
+mod commandbar;
+mod deway_ai;
 mod facebook_lead_ads;
+mod factual_engine;
+mod gwen_webhooks;
+mod inflection;
+mod iterate;
 mod klaviyo;
+mod klenty;
+mod moesif_api_analytics;
+mod nudgespot;
+mod outgrow;
+mod paytronix;
+mod provesource;
+mod quin_ai;
 mod salesforce;
 mod segment;
+mod selligent_marketing_cloud;
+mod standard_webhooks;
 mod stripe;
+mod synap;
+mod webhook;
+mod wecheer;
+mod white_label_loyalty;
+mod zapier;
 mod zendesk;
+mod zigpoll;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
     airship::CONNECTOR,
+    alloyflow::CONNECTOR,
     amazon_s3::CONNECTOR,
     braze::CONNECTOR,
+    candu::CONNECTOR,
+    cloudevents::CONNECTOR,
+    commandbar::CONNECTOR,
+    deway_ai::CONNECTOR,
     facebook_lead_ads::CONNECTOR,
+    factual_engine::CONNECTOR,
+    gwen_webhooks::CONNECTOR,
+    inflection::CONNECTOR,
+    iterate::CONNECTOR,
     klaviyo::CONNECTOR,
+    klenty::CONNECTOR,
+    moesif_api_analytics::CONNECTOR,
+    nudgespot::CONNECTOR,
+    outgrow::CONNECTOR,
+    paytronix::CONNECTOR,
+    provesource::CONNECTOR,
+    quin_ai::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
+    selligent_marketing_cloud::CONNECTOR,
+    standard_webhooks::CONNECTOR,
     stripe::CONNECTOR,
+    synap::CONNECTOR,
+    webhook::CONNECTOR,
+    wecheer::CONNECTOR,
+    white_label_loyalty::CONNECTOR,
+    zapier::CONNECTOR,
     zendesk::CONNECTOR,
+    zigpoll::CONNECTOR,
 ];
 
 /// The connector of that name.

@@ -33,8 +33,8 @@ pub mod prelude {
         cursor::{At, More, Pages, Partition, Put, Read, Since, TimeFormat, Windows},
         error::{Error, Kind, Result},
         event::{
-            Delivery, EventPull, EventSource, Handshake, Item, Items, Output, Pulled, Reply, Surface,
-            Webhook, title_case,
+            Delivery, EventPull, EventSource, Handshake, Item, Items, Mapping, Output, Pulled, Reply,
+            Surface, Webhook, title_case,
         },
         http::{Answer, Api, Client, Limit, Of, Per},
         object::{

@@ -67,7 +67,8 @@ pub struct CallType {
     /// The event's name for track, the page's or screen's where it is fixed, else "".
     pub name: &'static str,
     /// The documented properties or traits, as in [`Collection::fields`](crate::object::Collection): `name type`,
-    /// or bare `name` where the type is not documented. `context.traits.email` names a member of the context.
+    /// or bare `name` where the type is not documented; a name of several words stands in backquotes.
+    /// `context.traits.email` names a member of the context.
     pub properties: &'static str,
     /// The vendor's own name of the event, if the app's webhook has it; several parted by `|`.
     pub native: &'static str,
@@ -105,10 +106,22 @@ impl CallType {
 
     /// The names of its properties.
     pub fn property_names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.properties
-            .split(',')
-            .map(|property| property.split_whitespace().next().unwrap_or(""))
-            .filter(|name| !name.is_empty())
+        self.property_types().map(|(name, _)| name)
+    }
+
+    /// Its properties: name, and type or "".
+    pub fn property_types(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let mut rest = self.properties.trim_start_matches([',', ' ', '\n']);
+        std::iter::from_fn(move || {
+            let quoted = rest.strip_prefix('`').and_then(|inside| inside.split_once('`'));
+            let (name, behind) = match quoted {
+                Some(found) => found,
+                None => rest.split_at(rest.find([',', ' ', '\n']).unwrap_or(rest.len())),
+            };
+            let (kind, behind) = behind.split_once(',').unwrap_or((behind, ""));
+            rest = behind.trim_start();
+            (!name.is_empty()).then_some((name, kind.trim()))
+        })
     }
 }
 
@@ -351,6 +364,23 @@ mod tests {
         let json = r#"{"type":"track","messageId":"m","userId":"7","event":"Order \"Done\"","timestamp":"2024-05-06T12:00:00Z","originalTimestamp":"2024-05-06T12:00:00Z","properties":{"a":[1.50,{"b":null}]},"context":{"ip":"::1"},"integrations":{"All":false},"x":{"y":1}}"#;
         let call = Call::parse(&Record::parse(&json.into()).unwrap(), None).unwrap();
         assert_eq!(call.to_json(), json);
+    }
+
+    #[test]
+    fn properties_are_names_with_types() {
+        let call = CallType::track("E", "id text, `Campaign Id, old` int, bare , `App Version`,last time");
+        let found: Vec<_> = call.property_types().collect();
+        assert_eq!(
+            found,
+            [
+                ("id", "text"),
+                ("Campaign Id, old", "int"),
+                ("bare", ""),
+                ("App Version", ""),
+                ("last", "time")
+            ]
+        );
+        assert_eq!(CallType::track("E", "").property_types().count(), 0);
     }
 
     #[test]

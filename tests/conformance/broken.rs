@@ -50,6 +50,15 @@ const BROKEN: &[Broken] = &[
         subject: || edit("config.json", "api_key", "apikey"),
     },
     Broken {
+        law: "docs",
+        what: "a_page_of_yesterday",
+        says: "is not what the code says",
+        subject: || {
+            let klaviyo = headwater_connectors::find("klaviyo").expect("it is in the registry");
+            with(Connector { title: "Klaviyo as it was", ..*klaviyo })
+        },
+    },
+    Broken {
         law: "names",
         what: "capital_letters",
         says: "not in lower snake case",

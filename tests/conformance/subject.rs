@@ -1,6 +1,10 @@
 //! What laws look at: a connector with its fixtures, and the parts of it that each have laws of their own.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use headwater_connectors::ALL;
 use headwater_core::{
@@ -22,15 +26,23 @@ pub struct Subject {
 /// The address of the webhooks of every subject.
 const HOOKS: &str = "https://hooks.example.com/webhooks/source/key";
 
+fn folder(connector: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(connector)
+}
+
 impl Subject {
     /// Every connector of the registry; one whose fixtures cannot be read comes with the reason.
     pub fn all() -> Vec<(&'static str, Result<Arc<Self>, String>)> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
         let load = |connector: &'static Connector| {
-            let fixtures = Fixtures::load(&folder.join(connector.name))?;
+            let fixtures = Fixtures::load(&folder(connector.name))?;
             Ok(Arc::new(Self { connector, fixtures }))
         };
         ALL.iter().map(|connector| (connector.name, load(connector))).collect()
+    }
+
+    /// Where its fixtures stand.
+    pub fn folder(&self) -> PathBuf {
+        folder(self.connector.name)
     }
 
     /// The collections that are declared.
@@ -87,7 +99,8 @@ impl Subject {
     pub fn delivery(&self, sample: &Sample) -> Result<(Delivery, &'static Surface), String> {
         let events = self.connector.events.ok_or("it receives no events")?;
         let around = &sample.around;
-        let (surface, tail) = events.webhook.surface(&around.path).ok_or("no surface has this path")?;
+        let webhook = events.webhook_of(&*self.receiver()?);
+        let (surface, tail) = webhook.surface(&around.path).ok_or("no surface has this path")?;
         let mut delivery = Delivery::fetched(now(), sample.body.clone());
         delivery.path_tail = tail.to_owned();
         delivery.query = around.query.clone();

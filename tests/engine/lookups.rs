@@ -131,8 +131,8 @@ impl Vendors for Graph {
 }
 
 async fn put(house: &House, source: &str, items: Value) {
-    let received = "2024-05-06T12:00:00Z";
-    house.put(source, DeliveryKind::Webhook, "", received, &json!({ "items": items })).await;
+    let received = Timestamp::now().to_string();
+    house.put(source, DeliveryKind::Webhook, "", &received, &json!({ "items": items })).await;
 }
 
 /// Everything at work until `done`; the books balance all the while.
@@ -156,8 +156,10 @@ async fn work(house: &House, graph: &Arc<Graph>, sources: Sources, mut done: imp
     for _ in 0..1000 {
         house.balance().await;
         let normalised = house.books.position("inbox").await.unwrap() > house.inbox.committed();
+        // What it looks at may have become calls only now.
+        let may_end = normalised && done().await;
         let loaded = house.position("loaded").await >= house.position("calls").await;
-        if normalised && loaded && done().await {
+        if may_end && loaded {
             is_done = true;
             break;
         }

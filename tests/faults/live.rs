@@ -34,7 +34,10 @@ fn killed(test: &str, plan: Plan, first: u64, kills: usize) {
             if kill >= kills && asked > 50 {
                 break;
             }
-            assert!(kill < 10 * kills, "the schedule is followed between kills: {asked} requests after {kill}");
+            assert!(
+                kill < 10 * kills,
+                "the schedule is followed between kills: {asked} requests after {kill}"
+            );
             std::thread::sleep(Duration::from_millis(rng.random_range(20..1_200)));
             assert!(service.running.kill(), "it ended by itself, after {kill} kills");
             service = house.serve();

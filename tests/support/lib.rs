@@ -4,6 +4,7 @@ pub mod disk;
 pub mod house;
 pub mod postgres;
 mod process;
+#[cfg(feature = "program")]
 pub mod vendor;
 
 use std::path::{Path, PathBuf};

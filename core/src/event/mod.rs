@@ -6,6 +6,7 @@
 mod finish;
 mod form;
 mod kit;
+mod mapping;
 mod split;
 
 use std::{fmt, time::Duration};
@@ -28,6 +29,7 @@ use crate::{
 
 pub use finish::{Mapped, map_delivery, map_some};
 pub use kit::title_case;
+pub use mapping::Mapping;
 pub use split::{MAX_FIELDS, MAX_ITEMS, Piece, split};
 
 /// A vendor's webhooks, as one source has set them up.
@@ -38,6 +40,11 @@ pub trait EventSource: Send + Sync {
     /// The secrets that prove deliveries to `surface`, newest first; several while one is being rotated. None given:
     /// a signed surface is closed, never unsigned.
     fn secrets(&self, surface: &Surface) -> Vec<Secret>;
+
+    /// What its webhook looks like, where the settings say so; none: as the connector declares it.
+    fn webhook(&self) -> Option<&'static Webhook> {
+        None
+    }
 
     /// The answer to a delivery that only asks whether we are here, or proves that the URL is ours.
     fn handshake(&self, _delivery: &Delivery) -> Option<Handshake> {

@@ -61,12 +61,6 @@ pub(super) fn run(args: Args) -> Result<End> {
     let Some(events) = connector.events else {
         return spec(connector, delivery);
     };
-    let surface = events
-        .webhook
-        .surfaces
-        .iter()
-        .find(|surface| surface.path == args.path)
-        .ok_or_else(|| Error::config(format!("{} has no surface {:?}", connector.name, args.path)))?;
     let settings = match &args.settings {
         None => example(&(connector.settings)().to_value()),
         Some(text) => {
@@ -74,6 +68,12 @@ pub(super) fn run(args: Args) -> Result<End> {
         }
     };
     let source = (events.open)(settings)?;
+    let surface = events
+        .webhook_of(&*source)
+        .surfaces
+        .iter()
+        .find(|surface| surface.path == args.path)
+        .ok_or_else(|| Error::config(format!("{} has no surface {:?}", connector.name, args.path)))?;
     let mut mapped = event::map_delivery(connector.name, &*source, surface, &delivery);
     if !mapped.asks.is_empty() {
         delivery.lookups = looked_up(&args, &mapped.asks)?;

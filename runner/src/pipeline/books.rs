@@ -232,13 +232,7 @@ impl Books {
         &self,
         work: impl FnOnce(&mut Shelf) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let shelf = self.0.clone();
-        tokio::task::spawn_blocking(move || {
-            work(&mut shelf.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
-        })
-        .await
-        .map_err(|error| Error::transient(format!("the books' work was ended: {error}")))?
-        .map_err(|error| Error::transient(format!("the books: {error}")))
+        crate::state::work(&self.0, "the books", work).await
     }
 
     /// A stored position; 0 before the first.

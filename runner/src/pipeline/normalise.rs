@@ -170,7 +170,7 @@ fn surface<'a>(
     stored: &StoredDelivery,
     source: &'a Source,
 ) -> Result<(&'a dyn EventSource, &'static Surface)> {
-    let webhook = source.connector.events.map(|events| events.webhook);
+    let webhook = source.events.as_ref().and_then(|its| Some(source.connector.events?.webhook_of(&**its)));
     let (Some(events), Some(webhook)) = (&source.events, webhook) else {
         return Err(Error::config(format!("{} takes no webhooks any more", source.connector.title)));
     };

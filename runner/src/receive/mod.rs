@@ -227,7 +227,7 @@ impl Receiver {
         let route = routes.by_source.get(&stored.source).ok_or("its source is not enabled any more")?;
         let events = route.events.as_ref().zip(route.connector.events);
         let (events, webhook) = events.ok_or("its source takes no webhooks any more")?;
-        let surfaces = webhook.webhook.surfaces;
+        let surfaces = webhook.webhook_of(&**events).surfaces;
         let surface = surfaces.iter().find(|surface| surface.path == stored.surface);
         let surface =
             surface.ok_or_else(|| format!("the surface {:?} is no longer there", stored.surface))?;

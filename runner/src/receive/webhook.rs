@@ -65,8 +65,10 @@ async fn take(
         return receiver
             .refuse(StatusCode::NOT_FOUND, "no such webhook: headwater sources shows its address");
     };
-    let (Some(events), Some(webhook)) = (&route.events, route.connector.events.map(|events| events.webhook))
-    else {
+    let (Some(events), Some(webhook)) = (
+        &route.events,
+        route.events.as_ref().and_then(|source| Some(route.connector.events?.webhook_of(&**source))),
+    ) else {
         let why = format!("{} takes no webhooks: send Spec calls with the write key", route.connector.title);
         return receiver.refuse(StatusCode::NOT_FOUND, &why);
     };

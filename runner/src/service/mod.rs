@@ -116,7 +116,8 @@ pub fn warehouse_folder(data_dir: &Path) -> PathBuf {
 /// Says if something in a data folder was written by a newer Headwater. It changes nothing, and may be another process's.
 pub fn check_versions(data_dir: &Path) -> Result<()> {
     SqliteState::check_version(&data_dir.join("state.db"))?;
-    Books::check_version(&data_dir.join("books.db"))
+    Books::check_version(&data_dir.join("books.db"))?;
+    Desk::check_version(data_dir)
 }
 
 impl Service {
@@ -292,14 +293,14 @@ impl Service {
 
     /// The keys that let deliveries to a source in: the file's, or those that were made for it.
     pub async fn keys(&self, source: &SourceSettings) -> Result<Keys> {
-        let mut keys = self.state.keys(&source.name).await?;
-        if let Some(key) = &source.write_key {
-            keys.write = vec![key.clone()];
-        }
-        if let Some(key) = &source.webhook_key {
-            keys.webhook = vec![key.expose().to_owned()];
-        }
-        Ok(keys)
+        self.all_keys(&[source]).await.map(|mut keys| keys.pop().unwrap_or_default())
+    }
+
+    /// The same for several sources, in their order.
+    async fn all_keys(&self, sources: &[&SourceSettings]) -> Result<Vec<Keys>> {
+        let names = sources.iter().map(|source| source.name.clone()).collect();
+        let made = self.state.keys(names).await?;
+        Ok(made.into_iter().zip(sources).map(|(keys, source)| said(keys, source)).collect())
     }
 
     /// The events' way as it runs here; opened as it lies where it does not.
@@ -337,11 +338,12 @@ impl Service {
         let mut routes = Vec::new();
         let mut mapped = HashMap::new();
         let mut connectors = HashMap::new();
-        for source in self.sources.values().filter(|source| source.enabled) {
+        let enabled: Vec<&SourceSettings> = self.sources.values().filter(|source| source.enabled).collect();
+        let keys = self.all_keys(&enabled).await?;
+        for (source, keys) in enabled.into_iter().zip(keys) {
             let connector = source.connector()?;
             let open = || connector.events.map(|events| (events.open)(self.settings(source))).transpose();
             let within = |error: Error| error.within("source", &source.name);
-            let keys = self.keys(source).await?;
             routes.push(Route {
                 source: source.name.clone(),
                 connector,
@@ -396,6 +398,17 @@ impl Live {
         self.quarantine.close().await;
         self.calls.close().await;
     }
+}
+
+/// The file's keys win over those that were made.
+fn said(mut keys: Keys, source: &SourceSettings) -> Keys {
+    if let Some(key) = &source.write_key {
+        keys.write = vec![key.clone()];
+    }
+    if let Some(key) = &source.webhook_key {
+        keys.webhook = vec![key.expose().to_owned()];
+    }
+    keys
 }
 
 #[cfg(test)]

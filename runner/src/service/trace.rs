@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Live, Service, control::Say};
 use crate::{
-    inbox::StoredDelivery,
+    inbox::{Frame, StoredDelivery},
     pipeline::{
         Fate,
         books::seen_key,
@@ -168,6 +168,11 @@ impl Service {
         for schema in schemas {
             consumers.extend(self.arrived(&live, &schema, id, known.keys().copied().collect()).await?);
         }
+        let frame = in_calls(&live, known.keys().copied().collect(), id).await?;
+        let mut arrived = self.destinations.arrived(id, frame.as_ref()).await?;
+        // Of a message that nobody has heard of, a destination has nothing to say.
+        arrived.retain(|line| !known.is_empty() || line.get("unknown").is_none());
+        consumers.extend(arrived);
         Ok(
             json!({ "message_id": id, "deliveries": deliveries, "consumers": consumers, "searched": searched }),
         )
@@ -313,6 +318,41 @@ async fn in_flight(
                     .is_some_and(|seq| deliveries.is_empty() || deliveries.contains(&seq));
             if meant && record.text("messageId").ok().flatten().as_deref() == Some(id) {
                 return Ok(Some(frame.seq));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The frame of the calls log that carries a message of one of these deliveries. Frames stand in the order of their deliveries, but for
+/// those of replays, which come later: where one of those is met on the way, what is looked for may not be found.
+async fn in_calls(live: &Live, deliveries: Vec<u64>, id: &str) -> Result<Option<Frame>> {
+    let Some(wanted) = deliveries.into_iter().min() else { return Ok(None) };
+    let (mut first, mut end) = (live.calls.stats().first, live.books.ledger().await?.calls + 1);
+    let last = end;
+    while first < end {
+        let middle = first + (end - first) / 2;
+        let batch = live.calls.read(middle, 1).await?;
+        let before = batch.frames.first().and_then(|frame| frame::decode(&frame.body).ok());
+        match before.and_then(|(address, _)| delivery(&address.delivery)) {
+            Some(seq) if seq >= wanted => end = middle,
+            _ => first = middle + 1,
+        }
+    }
+    while first < last {
+        let batch = live.calls.read(first, CHUNK).await?;
+        if batch.next == first {
+            break;
+        }
+        first = batch.next;
+        for frame in batch.frames {
+            let Ok((address, record)) = frame::decode(&frame.body) else { continue };
+            if delivery(&address.delivery).is_some_and(|seq| seq > wanted) {
+                return Ok(None);
+            }
+            if address.collection.is_none() && record.text("messageId").ok().flatten().as_deref() == Some(id)
+            {
+                return Ok(Some(frame));
             }
         }
     }

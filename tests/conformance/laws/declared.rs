@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use headwater::warehouse::{
-    name::MAX_IDENTIFIER,
-    table::{Layout, TableSpec},
-};
+#[cfg(feature = "program")]
+use headwater::warehouse::table::{Layout, TableSpec};
 use headwater_connectors::ALL;
 use headwater_core::{
     cursor::{Since, Windows},
+    name::MAX_IDENTIFIER,
     object::{Collection, Deletes, From},
     signature::Signature,
     spec::{CallKind, CallType},
@@ -199,6 +198,7 @@ fn columns(collection: &Collection, wrong: &mut Vec<String>) {
     if !is_snake(name.strip_prefix('_').unwrap_or(name)) || name.len() > MAX_IDENTIFIER {
         wrong.push(format!("{name} is not in lower snake case, or too long"));
     }
+    #[cfg(feature = "program")]
     if let Err(error) = TableSpec::object(collection) {
         wrong.push(error.to_string());
     }
@@ -282,10 +282,9 @@ fn call_type(call: &CallType, wrong: &mut Vec<String>) {
         wrong.push(format!("{:?} is excused without a reason", call.name));
     }
     let types = ["", "bool", "int", "numeric", "real", "text", "time", "date", "json", "object"];
-    for property in call.properties.split(',').map(str::trim).filter(|property| !property.is_empty()) {
-        let (name, kind) = property.split_once(char::is_whitespace).unwrap_or((property, ""));
-        if !types.contains(&kind.trim()) || name.is_empty() {
-            wrong.push(format!("{:?}: {property:?} is no property", call.name));
+    for (name, kind) in call.property_types() {
+        if !types.contains(&kind) {
+            wrong.push(format!("{:?}: {name:?} is of no type {kind:?}", call.name));
         }
     }
 }
@@ -323,5 +322,9 @@ fn is_snake(name: &str) -> bool {
 
 /// Whether Headwater fills this column of every object table itself.
 pub fn is_own_column(column: &str) -> bool {
-    Layout::Object.system().iter().any(|(own, _)| *own == column)
+    #[cfg(feature = "program")]
+    return Layout::Object.system().iter().any(|(own, _)| *own == column);
+    // Only objects have such columns.
+    #[cfg(not(feature = "program"))]
+    return column.is_empty();
 }

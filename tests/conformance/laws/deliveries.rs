@@ -184,7 +184,18 @@ pub fn mapping(subject: &Subject, sample: &Sample) -> Verdict {
     let found = written(&mapped);
     let mut wrong = Vec::new();
     match &sample.calls {
-        None => wrong.push(format!("{}.calls.json is missing; it becomes {found:#}", sample.name)),
+        // For the author to read through, and to keep.
+        None if std::env::var_os("HEADWATER_BLESS").is_some_and(|value| value == "1") => {
+            let path = subject.folder().join(format!("{}.calls.json", sample.name));
+            let text = serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?;
+            std::fs::write(&path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        None => {
+            wrong.push(format!(
+                "{}.calls.json is missing (HEADWATER_BLESS=1 writes it); it becomes {found:#}",
+                sample.name
+            ));
+        }
         Some(expected) if *expected == found => {}
         Some(expected) => wrong.push(first_difference(expected, &found)),
     }

@@ -7,11 +7,15 @@ use crate::{fixture::Sample, reading, reading::Opened, replay::Replay, subject::
 mod declared;
 mod deliveries;
 mod fixtures;
+#[cfg(feature = "program")]
 mod pages;
 mod parity;
+#[cfg(feature = "program")]
 mod pulls;
+#[cfg(feature = "program")]
 mod rows;
 mod rubbish;
+#[cfg(feature = "program")]
 mod vendor;
 mod whole;
 
@@ -42,19 +46,33 @@ pub const LAWS: &[Law] = &[
     Law { name: "config", holds: Holds::Connector(declared::config) },
     Law { name: "names", holds: Holds::Connector(declared::names) },
     Law { name: "fixtures", holds: Holds::Connector(fixtures::fixtures) },
+    Law { name: "docs", holds: Holds::Connector(crate::docs::docs) },
     Law { name: "parity", holds: Holds::Connector(parity::parity) },
+    #[cfg(feature = "program")]
     Law { name: "check", holds: Holds::Connector(vendor::check) },
+    #[cfg(feature = "program")]
     Law { name: "fields", holds: Holds::Collection(rows::fields) },
+    #[cfg(feature = "program")]
     Law { name: "keys", holds: Holds::Collection(rows::keys) },
+    #[cfg(feature = "program")]
     Law { name: "resume", holds: Holds::Root(pages::resume) },
+    #[cfg(feature = "program")]
     Law { name: "empty", holds: Holds::Root(pages::empty) },
+    #[cfg(feature = "program")]
     Law { name: "idle", holds: Holds::Root(pages::idle) },
+    #[cfg(feature = "program")]
     Law { name: "signed", holds: Holds::Root(vendor::signed) },
+    #[cfg(feature = "program")]
     Law { name: "patience", holds: Holds::Root(vendor::patience) },
+    #[cfg(feature = "program")]
     Law { name: "refusals", holds: Holds::Root(vendor::refusals) },
+    #[cfg(feature = "program")]
     Law { name: "leaves", holds: Holds::Root(vendor::leaves) },
+    #[cfg(feature = "program")]
     Law { name: "pull", holds: Holds::Connector(pulls::pull) },
+    #[cfg(feature = "program")]
     Law { name: "pull_resume", holds: Holds::Connector(pulls::pull_resume) },
+    #[cfg(feature = "program")]
     Law { name: "lookups", holds: Holds::Connector(pulls::lookups) },
     Law { name: "proof", holds: Holds::Delivery(deliveries::proof) },
     Law { name: "mapping", holds: Holds::Delivery(deliveries::mapping) },

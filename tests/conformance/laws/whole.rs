@@ -52,10 +52,11 @@ pub fn whole(subject: &Subject, sample: &Sample) -> Verdict {
                 .or_insert_with(|| path.to_owned());
         });
     }
+    let source = subject.receiver()?;
     let natives: Vec<&str> = subject
         .connector
         .events
-        .map_or(&[][..], |events| events.webhook.calls)
+        .map_or(&[][..], |events| events.webhook_of(&*source).calls)
         .iter()
         .filter(|call| names.iter().any(|name| name == call.name || name == call.kind.name()))
         .flat_map(|call| call.native.split('|').map(str::trim))

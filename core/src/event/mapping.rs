@@ -1,0 +1,357 @@
+//! Mappings as values: where an item says what happened, when, and to whom. What a mapping does not name goes into the
+//! call's properties as it came.
+//!
+//! A *locator* is text that says where something stands: a [path](Record::get) into the item (`data.customer.id`), or
+//! `envelope:` and a path into what surrounds the items, `header:` and a name, `query:` and a name, `tail:` for what
+//! follows the surface in the URL, or `'text'` for that text itself. Of several, parted by `|`, the first that holds
+//! text counts; "" is nowhere.
+
+use jiff::Timestamp;
+
+use super::{Item, Items, Webhook, title_case};
+use crate::{
+    error::{Error, Result},
+    record::{Fields, Raw, shorten},
+    spec::{Call, CallKind, CallType},
+    time::parse_time,
+};
+
+/// Where the items of a webhook say what a call wants to know. A connector writes it as a difference from
+/// [`Mapping::NEW`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mapping {
+    /// The vendor's name of the event: [`CallType::native`] says which call it is; one that is not listed is a track
+    /// call with its words in Title Case.
+    pub event: &'static str,
+    /// The vendor's id of the event: the message id. Of several the first has to be there, the others are put behind it
+    /// if they are (`message_id`, `type`). Without one the item's digest is the id.
+    pub id: &'static [&'static str],
+    /// When it happened.
+    pub time: &'static str,
+    /// The person, in our own database.
+    pub user: &'static str,
+    /// The person, by another name: where `user` is nowhere, a call has to have this one.
+    pub anonymous: &'static str,
+    /// The person's address: `context.traits.email`.
+    pub email: &'static str,
+    /// The account: of a group call its `groupId`, else `context.groupId`.
+    pub group: &'static str,
+    /// Of an alias call, the id that is given up.
+    pub previous: &'static str,
+    /// Members of the context and where they come from: `("ip", "data.click.ip")`.
+    pub context: &'static [(&'static str, &'static str)],
+    /// Members of the item with another name among the properties: `("click.url", "link_url")`. The first one with a
+    /// value has the name; others keep their own.
+    pub names: &'static [(&'static str, &'static str)],
+    /// Objects of the item whose members become properties of their own (`data`, `data.click`); "" has no meaning here.
+    pub lift: &'static [&'static str],
+    /// What is put before the name of a property that is taken by another or by a column of every call (`id`,
+    /// `timestamp`).
+    pub prefix: &'static str,
+}
+
+impl Mapping {
+    /// One that knows nothing yet.
+    pub const NEW: Self = Self {
+        event: "",
+        id: &[],
+        time: "",
+        user: "",
+        anonymous: "",
+        email: "",
+        group: "",
+        previous: "",
+        context: &[],
+        names: &[],
+        lift: &[],
+        prefix: "event_",
+    };
+
+    /// The call that an item of `webhook` stands for.
+    pub fn call(&self, webhook: &Webhook, item: &Item<'_>) -> Result<Call> {
+        let native = text(item, self.event)?.ok_or_else(|| nowhere("the event's name", self.event))?;
+        let listed = webhook.by_native(&native);
+        let mut call = listed.map_or_else(|| Call::track(title_case(&native)), CallType::call);
+        if call.kind == CallKind::Track && call.name.as_deref().is_none_or(str::is_empty) {
+            call.name = Some(title_case(&native));
+        }
+        self.fill(webhook, item, call)
+    }
+
+    /// Fills a call whose kind and name are known.
+    pub fn fill(&self, webhook: &Webhook, item: &Item<'_>, call: Call) -> Result<Call> {
+        let mut call = call
+            .id(self.id(item)?)
+            .at(self.time(item)?)
+            .user(text(item, self.user)?)
+            .anonymous(text(item, self.anonymous)?);
+        if call.user_id.is_none() && call.anonymous_id.is_none() {
+            return Err(nowhere("whom it is about", &format!("{}|{}", self.user, self.anonymous)));
+        }
+        let group = text(item, self.group)?;
+        match call.kind {
+            CallKind::Group => {
+                call.group_id = Some(group.ok_or_else(|| nowhere("the group", self.group))?);
+            }
+            CallKind::Alias => call.previous_id = text(item, self.previous)?,
+            _ => call = call.context("groupId", group.as_deref()),
+        }
+        call = call.context("traits.email", text(item, self.email)?.as_deref());
+        for (path, from) in self.context {
+            call = call.context(path, text(item, from)?.as_deref());
+        }
+        call.properties = self.properties(webhook, item, &call)?;
+        Ok(call)
+    }
+
+    fn id(&self, item: &Item<'_>) -> Result<Option<String>> {
+        let Some((first, others)) = self.id.split_first() else { return Ok(None) };
+        let Some(mut id) = text(item, first)? else { return Ok(None) };
+        for other in others {
+            if let Some(part) = text(item, other)? {
+                id.push(':');
+                id.push_str(&part);
+            }
+        }
+        Ok(Some(id))
+    }
+
+    fn time(&self, item: &Item<'_>) -> Result<Option<Timestamp>> {
+        let Some(text) = text(item, self.time)? else { return Ok(None) };
+        let not = || Error::unexpected(format!("{} is not a time: {:?}", self.time, shorten(&text)));
+        parse_time(&text).ok_or_else(not).map(Some)
+    }
+
+    /// Everything of the item that the call does not say by itself: members with a name of ours, what is lifted, and the
+    /// rest as it came.
+    fn properties(&self, webhook: &Webhook, item: &Item<'_>, call: &Call) -> Result<Fields> {
+        let mut rest = item.fields()?;
+        // These three say nothing more than the call does; an id of several parts stays, for only together they are one.
+        for locator in [self.event, self.time, if self.id.len() == 1 { self.id[0] } else { "" }] {
+            if let Some(path) = place(item, locator)? {
+                rest.take_at(path);
+            }
+        }
+        let mut properties = Fields::default();
+        for (path, name) in self.names {
+            if properties.get(name).is_none()
+                && let Some(value) = rest.take_at(path)
+            {
+                properties.set(*name, value);
+            }
+        }
+        for path in self.lift {
+            let Some(value) = rest.take_at(path) else { continue };
+            let last = path.rsplit('.').next().unwrap_or(path);
+            match value.clone().record() {
+                Some(inner) => properties.merge(inner.fields()?, &format!("{last}_")),
+                None => properties.merge(Fields::from_iter([(last.to_owned(), value)]), self.prefix),
+            }
+        }
+        properties.merge(rest, self.prefix);
+        if let Some(around) = around(webhook, item)? {
+            properties.merge(around, "webhook_");
+        }
+        properties.clear_columns(call, self.prefix);
+        Ok(properties)
+    }
+}
+
+/// The members of what surrounds an item, without the list that it stands in; none if it stands by itself.
+fn around(webhook: &Webhook, item: &Item<'_>) -> Result<Option<Fields>> {
+    if item.envelope == &item.record {
+        return Ok(None);
+    }
+    let surface = webhook.surfaces.iter().find(|surface| surface.path == item.surface);
+    let Some(Items::Json(paths) | Items::FormJson(_, paths)) = surface.map(|surface| surface.items) else {
+        return Ok(None);
+    };
+    let mut around = item.envelope.fields()?;
+    for path in paths.split('|') {
+        // Behind a star the envelope is what the star found.
+        around.take_at(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside));
+    }
+    Ok(Some(around))
+}
+
+/// The text at the first place of a locator that holds any.
+fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
+    for one in locator.split('|').filter(|one| !one.is_empty()) {
+        let found = match one.split_once(':') {
+            Some(("header", name)) => item.header(name).map(str::to_owned),
+            Some(("query", name)) => item.delivery.query_value(name),
+            Some(("envelope", path)) => item.envelope.text(path)?,
+            Some(("tail", _)) => Some(item.delivery.path_tail.clone()),
+            _ => match one.strip_prefix('\'').and_then(|one| one.strip_suffix('\'')) {
+                Some(text) => Some(text.to_owned()),
+                None => item.record.text(one)?,
+            },
+        };
+        if let Some(text) = found.filter(|text| !text.trim().is_empty()) {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
+}
+
+/// The path into the item that a locator's text comes from, if it comes from there.
+fn place<'l>(item: &Item<'_>, locator: &'l str) -> Result<Option<&'l str>> {
+    for one in locator.split('|').filter(|one| !one.is_empty()) {
+        if text(item, one)?.is_some() {
+            return Ok(Some(one).filter(|one| !one.contains(':') && !one.starts_with('\'')));
+        }
+    }
+    Ok(None)
+}
+
+fn nowhere(what: &str, locator: &str) -> Error {
+    let places: Vec<&str> = locator.split('|').filter(|one| !one.is_empty()).collect();
+    Error::unexpected(format!("{what} is missing: nothing at {}", places.join(", ")))
+}
+
+impl Fields {
+    /// Takes what stands at a path of member names out; objects that hold nothing else go with it. A path through an
+    /// array takes nothing, and null counts as nothing.
+    pub fn take_at(&mut self, path: &str) -> Option<Raw> {
+        let Some((head, rest)) = path.split_once('.') else {
+            self.get(path).filter(|value| !value.is_null())?;
+            return self.take(path);
+        };
+        let mut inner = self.get(head)?.clone().record()?.fields().ok()?;
+        let value = inner.take_at(rest)?;
+        match inner.is_empty() {
+            true => drop(self.take(head)),
+            false => self.set(head, inner.raw()),
+        }
+        Some(value)
+    }
+
+    /// Gives members that have the name of a column of every call (`id`, `userId`, `timestamp`) this prefix; those that
+    /// say what the call says by itself go.
+    pub fn clear_columns(&mut self, call: &Call, prefix: &str) {
+        let taken: Vec<String> =
+            self.iter().filter(|(name, _)| is_column(name)).map(|(name, _)| name.to_owned()).collect();
+        for name in taken {
+            let Some(value) = self.take(&name) else { continue };
+            let said = match letters(&name).as_str() {
+                "userid" => call.user_id.clone(),
+                "anonymousid" => call.anonymous_id.clone(),
+                _ => None,
+            };
+            if said.is_none() || said != value.text() {
+                self.merge(Fields::from_iter([(format!("{prefix}{name}"), value)]), prefix);
+            }
+        }
+    }
+}
+
+/// Whether the warehouse has a column of this name in every table of calls.
+fn is_column(name: &str) -> bool {
+    const COLUMNS: [&str; 10] = [
+        "anonymousid",
+        "event",
+        "eventtext",
+        "id",
+        "originaltimestamp",
+        "receivedat",
+        "sentat",
+        "timestamp",
+        "userid",
+        "uuidts",
+    ];
+    name.len() <= 20 && COLUMNS.contains(&letters(name).as_str())
+}
+
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        auth::Secret,
+        event::{Delivery, EventSource, Output, Surface, map_delivery},
+        signature::Signature,
+    };
+
+    const MAPPING: Mapping = Mapping {
+        event: "header:x-topic|type",
+        id: &["id"],
+        time: "created",
+        user: "data.customer.externalId",
+        anonymous: "data.customer.id|'nobody'",
+        email: "data.customer.email",
+        group: "envelope:account",
+        context: &[("ip", "data.click.ip")],
+        names: &[("data.click.url", "link_url"), ("data.click.href", "link_url")],
+        lift: &["data.click", "data"],
+        ..Mapping::NEW
+    };
+
+    static WEBHOOK: Webhook = Webhook {
+        surfaces: &[Surface {
+            path: "",
+            signature: Signature::None { why: "a test" },
+            items: Items::Json("events"),
+        }],
+        calls: &[
+            CallType::track("Link Clicked", "").native("link.clicked"),
+            CallType::new(CallKind::Group, "", "").native("account.made"),
+        ],
+    };
+
+    struct Toy;
+    impl EventSource for Toy {
+        fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
+            Vec::new()
+        }
+        fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
+            Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+        }
+    }
+
+    fn maps(body: &'static str, topic: Option<&'static str>) -> Vec<String> {
+        let now = "2026-11-01T00:00:00Z".parse().unwrap();
+        let mut delivery = Delivery::fetched(now, Bytes::from(body));
+        if let Some(topic) = topic {
+            delivery.headers.insert("x-topic", topic.parse().unwrap());
+        }
+        let mapped = map_delivery("toy", &Toy, &WEBHOOK.surfaces[0], &delivery);
+        let calls = mapped.outputs.into_iter().filter_map(|(_, output)| match output {
+            Output::Call(call) => {
+                Some(call.to_json().replace(",\"receivedAt\":\"2026-11-01T00:00:00Z\"", ""))
+            }
+            Output::Change(_) => None,
+        });
+        calls.chain(mapped.rejected.iter().map(ToString::to_string)).collect()
+    }
+
+    #[test]
+    fn what_is_named_has_its_place_and_the_rest_stays() {
+        let body = r#"{"account":"a1","sent":7,"events":[{"id":"e1","type":"link.clicked","created":1714996800,"timestamp":"x",
+            "data":{"user_id":"u9","customer":{"id":"c1","externalId":"u1","email":"a@b"},"click":{"url":"https://l","href":"h","ip":"::1","id":"k"}}}]}"#;
+        assert_eq!(
+            maps(body, None),
+            [concat!(
+                r#"{"type":"track","messageId":"toy:e1","userId":"u1","anonymousId":"c1","event":"Link Clicked","#,
+                r#""timestamp":"2024-05-06T12:00:00Z","originalTimestamp":"2024-05-06T12:00:00Z","#,
+                r#""properties":{"link_url":"https://l","href":"h","ip":"::1","#,
+                r#""customer":{"id":"c1","externalId":"u1","email":"a@b"},"account":"a1","sent":7,"#,
+                r#""event_id":"k","event_user_id":"u9","event_timestamp":"x"},"#,
+                r#""context":{"groupId":"a1","traits":{"email":"a@b"},"ip":"::1"}}"#
+            )]
+        );
+    }
+
+    #[test]
+    fn the_header_comes_first_and_unlisted_names_are_words() {
+        let body = r#"{"events":[{"id":"e1","data":"text"}]}"#;
+        let calls = maps(body, Some("orders/paid"));
+        assert!(calls[0].contains(r#""event":"Orders Paid","properties":{"data":"text"}"#), "{calls:?}");
+        assert!(maps(body, None)[0].contains("the event's name is missing: nothing at header:x-topic, type"));
+        assert!(maps(body, Some("account.made"))[0].contains("the group is missing"), "no account");
+    }
+}
