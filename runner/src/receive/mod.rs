@@ -167,18 +167,9 @@ impl Receiver {
 
     /// Keeps what was fetched, and behind it where the fetching goes on: all of it or nothing.
     pub async fn keep_fetched(&self, mut fetched: Vec<StoredDelivery>) -> Result<u64, LogError> {
-        let mut put = {
-            let _turn = self.turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let now = now();
-            fetched.iter_mut().for_each(|stored| stored.delivery.received_at = now);
-            let mut put =
-                Box::pin(self.inbox.put_all(fetched.iter().map(|stored| stored.encode().into()).collect()));
-            match put.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(done) => return done,
-                Poll::Pending => put,
-            }
-        };
-        put.as_mut().await
+        let now = now();
+        fetched.iter_mut().for_each(|stored| stored.delivery.received_at = now);
+        self.inbox.put_all(fetched.iter().map(|stored| stored.encode().into()).collect()).await
     }
 
     fn routes(&self) -> Arc<Routes> {
