@@ -29,6 +29,11 @@ pub struct Mapped {
     pub outputs: Vec<(u32, Output)>,
     /// The items that could not be mapped; one at place 0 without a record if the delivery could not be split.
     pub rejected: Vec<Rejected>,
+    /// What has to be asked first, by the place of the item that asks, in the order of its requests. These items are not
+    /// mapped: their answers are missing.
+    pub asks: Vec<(u32, Request)>,
+    /// Items of other accounts than the source's own, and which: not mapped, for they are another source's.
+    pub foreign: Vec<(u32, String)>,
 }
 
 /// Maps a delivery to `surface`. The same delivery always gives the same; nothing that it holds makes this fail or
@@ -52,9 +57,21 @@ pub fn map_some(
 ) -> Mapped {
     let mut mapped = Mapped::default();
     let mut ids = Ids::new(connector, delivery);
+    let own = source.own_account();
     let rejected = each(surface, delivery, |item| {
         let ordinal = ids.ordinal(&item.record);
         if !wanted(item) {
+            return Ok(());
+        }
+        if let Some(own) = &own
+            && let Some(account) = guarded(|| Ok(source.account(item)))?.filter(|account| account != own)
+        {
+            mapped.foreign.push((item.index, account));
+            return Ok(());
+        }
+        let requests = guarded(|| Ok(source.lookups(item)))?;
+        if requests.len() > item.lookups.len() {
+            mapped.asks.extend(requests.into_iter().map(|request| (item.index, request)));
             return Ok(());
         }
         let mut outputs = guarded(|| source.map(item))?;
@@ -68,26 +85,6 @@ pub fn map_some(
     });
     mapped.rejected = rejected;
     mapped
-}
-
-/// What has to be asked before the delivery can be mapped, with the place of the item that asks.
-pub fn lookups(source: &dyn EventSource, surface: &Surface, delivery: &Delivery) -> Vec<(u32, Request)> {
-    let mut out = Vec::new();
-    each(surface, delivery, |item| {
-        out.extend(guarded(|| Ok(source.lookups(item)))?.into_iter().map(|request| (item.index, request)));
-        Ok(())
-    });
-    out
-}
-
-/// The account of each item that names one.
-pub fn accounts(source: &dyn EventSource, surface: &Surface, delivery: &Delivery) -> Vec<(u32, String)> {
-    let mut out = Vec::new();
-    each(surface, delivery, |item| {
-        out.extend(guarded(|| Ok(source.account(item)))?.map(|account| (item.index, account)));
-        Ok(())
-    });
-    out
 }
 
 /// Does something with each item, and gathers those with which it cannot be done.

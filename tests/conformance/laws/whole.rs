@@ -14,9 +14,13 @@ use crate::{fixture::Sample, subject::Subject};
 /// Every scalar of the payload is somewhere in the calls that it becomes (in the changes, if it becomes no call): as it was,
 /// as the same time in another notation, inside the message id, or as the event's name. A value that several members have
 /// must be there as often. Text that is JSON counts as what it holds. Only the source's own secrets, and the address with
-/// its key that it is posted to, may stay behind.
+/// its key that it is posted to, may stay behind. A delivery that becomes nothing at all, as its `.calls.json` says, is none
+/// of ours.
 pub fn whole(subject: &Subject, sample: &Sample) -> Verdict {
     let mapped = map(subject, sample)?;
+    if mapped.outputs.is_empty() && sample.calls == Some(Value::Array(Vec::new())) {
+        return Ok(());
+    }
     let has_calls = mapped.outputs.iter().any(|(_, output)| matches!(output, Output::Call(_)));
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let mut times = BTreeSet::new();
