@@ -59,7 +59,7 @@ pub fn map_some(
     let mut ids = Ids::new(connector, delivery);
     let own = source.own_account();
     let rejected = each(surface, delivery, |item| {
-        let ordinal = ids.ordinal(&item.record);
+        ids.meet(&item.record);
         if !wanted(item) {
             return Ok(());
         }
@@ -79,7 +79,7 @@ pub fn map_some(
             Output::Call(call) => Some(call),
             Output::Change(_) => None,
         });
-        ids.finish(item, ordinal, calls);
+        ids.finish(item, calls);
         mapped.outputs.extend(outputs.into_iter().map(|output| (item.index, output)));
         Ok(())
     });
@@ -137,8 +137,11 @@ struct Ids<'a> {
     delivery: &'a Delivery,
     /// The headers that name the event, in the order of their names.
     headers: Vec<(&'a str, &'a [u8])>,
+    /// The items that have been met, those from `counted` on not yet counted: mostly the vendor gives ids, and nobody asks.
+    met: Vec<Bytes>,
+    counted: usize,
     /// How often an item has been met, by its digest.
-    met: HashMap<[u8; 32], u32>,
+    counts: HashMap<[u8; 32], u32>,
 }
 
 impl<'a> Ids<'a> {
@@ -150,19 +153,31 @@ impl<'a> Ids<'a> {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
         headers.sort();
-        Self { connector, delivery, headers, met: HashMap::new() }
+        Self { connector, delivery, headers, met: Vec::new(), counted: 0, counts: HashMap::new() }
     }
 
-    /// How many items of this delivery that are the same came before this one.
-    fn ordinal(&mut self, record: &Record) -> u32 {
-        let count = self.met.entry(Sha256::digest(record.bytes()).into()).or_default();
-        *count += 1;
-        *count - 1
+    /// The next item of the delivery.
+    fn meet(&mut self, record: &Record) {
+        self.met.push(record.bytes().clone());
+    }
+
+    /// How many items of this delivery that are the same came before the last one that has been met.
+    fn ordinal(&mut self) -> u32 {
+        let mut last = 0;
+        if self.met.len() > 1 {
+            for item in &self.met[self.counted..] {
+                let count = self.counts.entry(Sha256::digest(item).into()).or_default();
+                last = *count;
+                *count += 1;
+            }
+            self.counted = self.met.len();
+        }
+        last
     }
 
     /// Gives the calls of one item their message ids and their time of receipt. The first one's id is the vendor's; the
     /// further ones' has their place behind it.
-    fn finish<'c>(&self, item: &Item<'_>, ordinal: u32, calls: impl Iterator<Item = &'c mut Call>) {
+    fn finish<'c>(&mut self, item: &Item<'_>, calls: impl Iterator<Item = &'c mut Call>) {
         let mut first: Option<String> = None;
         for (call, place) in calls.zip(0u32..) {
             call.received_at = Some(self.delivery.received_at);
@@ -170,7 +185,7 @@ impl<'a> Ids<'a> {
             let id = match (own.is_empty(), &first) {
                 (false, _) => own,
                 (true, Some(first)) => first.clone(),
-                (true, None) => self.digest(item, ordinal, call),
+                (true, None) => self.digest(item, call),
             };
             let suffix = if place == 0 { String::new() } else { format!(":{place}") };
             call.message_id = self.fit(&id, &suffix);
@@ -179,7 +194,8 @@ impl<'a> Ids<'a> {
     }
 
     /// An id that the vendor did not give: of the item's bytes, the headers that name the event, the time.
-    fn digest(&self, item: &Item<'_>, ordinal: u32, call: &Call) -> String {
+    fn digest(&mut self, item: &Item<'_>, call: &Call) -> String {
+        let ordinal = self.ordinal();
         let mut digest = Sha256::new();
         let mut add = |part: &[u8]| {
             digest.update((part.len() as u64).to_le_bytes());

@@ -275,7 +275,7 @@ fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> 
     match pixel_record(&stored.delivery.query) {
         Ok(record) => {
             let kind = CallKind::find(&stored.surface);
-            vec![(0, one(&record, kind, stored, limits, (seq, 0), &Common::default()))]
+            vec![(0, one(&record, record.fields(), kind, stored, limits, (seq, 0), &Common::default()))]
         }
         Err(error) => {
             vec![(0, Fate::Rejected { reason: error.to_string(), payload: stored.delivery.query.clone() })]
@@ -285,9 +285,9 @@ fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> 
 
 fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
     let one_call = |kind| {
-        // The call's members are asked for next: that proves the whole.
         let record = Record::known(stored.delivery.body.clone());
-        vec![(0, one(&record, kind, stored, limits, (seq, 0), &Common::default()))]
+        let members = Record::members(record.bytes());
+        vec![(0, one(&record, members, kind, stored, limits, (seq, 0), &Common::default()))]
     };
     match CallKind::find(&stored.surface) {
         Some(kind) => one_call(Some(kind)),
@@ -302,8 +302,8 @@ fn batch(stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, 
     let Some(list) = list else { return Err(Error::unexpected("batch is missing")) };
     let calls = list.items().map_err(|_| Error::unexpected("batch is not an array"))?;
     let common = Common::of(whole);
-    let mut items = Vec::with_capacity(calls.len());
-    for (raw, index) in calls.into_iter().zip(0u32..) {
+    let mut items = Vec::with_capacity(limits.batch_calls.min(128));
+    for (raw, index) in calls.zip(0u32..) {
         let payload = || String::from_utf8_lossy(raw.bytes()).into_owned();
         if index as usize >= limits.batch_calls {
             let reason = format!("batch of more than {} calls", limits.batch_calls);
@@ -311,7 +311,7 @@ fn batch(stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, 
             continue;
         }
         let fate = match raw.clone().record() {
-            Some(record) => one(&record, None, stored, limits, (seq, index), &common),
+            Some(record) => one(&record, record.fields(), None, stored, limits, (seq, index), &common),
             None => Fate::Rejected { reason: "a call has to be an object".to_owned(), payload: payload() },
         };
         items.push((index, fate));
@@ -375,6 +375,7 @@ impl Common {
 
 fn one(
     record: &Record,
+    members: Result<Fields>,
     kind: Option<CallKind>,
     stored: &StoredDelivery,
     limits: Limits,
@@ -383,7 +384,7 @@ fn one(
 ) -> Fate {
     let bytes = record.bytes();
     let payload = || String::from_utf8_lossy(bytes).into_owned();
-    let mut call = match Call::parse(record, kind) {
+    let mut call = match members.and_then(|members| Call::of(members, kind)) {
         Ok(call) => call,
         Err(error) => return Fate::Rejected { reason: error.to_string(), payload: payload() },
     };
