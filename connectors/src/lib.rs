@@ -16,44 +16,122 @@
 use headwater_core::connector::Connector;
 
 mod activecampaign;
+mod airship;
+mod alloyflow;
+mod amazon_s3;
+mod antavo;
+mod autopilothq;
+mod beamer;
+mod blueshift;
 mod braze;
+mod candu;
+mod clevertap;
+mod cloudevents;
+mod commandbar;
 mod customer_io;
 mod delighted;
+mod deway_ai;
 mod drip;
+mod facebook_lead_ads;
+mod factual_engine;
+mod gwen_webhooks;
+mod inflection;
+mod insider;
+mod iterable;
+mod iterate;
 mod klaviyo;
+mod klenty;
 mod listrak;
 mod mailchimp;
 mod mailjet;
 mod mailmodo;
 mod mandrill;
+mod moengage_source;
+mod moesif_api_analytics;
+mod navattic;
+mod nudgespot;
+mod onetrust;
+mod outgrow;
+mod paytronix;
+mod pendo;
+mod provesource;
+mod quin_ai;
 mod salesforce;
 mod segment;
+mod selligent_marketing_cloud;
 mod sendgrid;
 mod sendgrid_marketing_campaigns;
+mod standard_webhooks;
 mod stripe;
+mod synap;
+mod userguiding;
 mod vero;
+mod webhook;
+mod wecheer;
+mod white_label_loyalty;
+mod zapier;
 mod zendesk;
+mod zigpoll;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
     activecampaign::CONNECTOR,
+    airship::CONNECTOR,
+    alloyflow::CONNECTOR,
+    amazon_s3::CONNECTOR,
+    antavo::CONNECTOR,
+    autopilothq::CONNECTOR,
+    beamer::CONNECTOR,
+    blueshift::CONNECTOR,
     braze::CONNECTOR,
+    candu::CONNECTOR,
+    clevertap::CONNECTOR,
+    cloudevents::CONNECTOR,
+    commandbar::CONNECTOR,
     customer_io::CONNECTOR,
     delighted::CONNECTOR,
+    deway_ai::CONNECTOR,
     drip::CONNECTOR,
+    facebook_lead_ads::CONNECTOR,
+    factual_engine::CONNECTOR,
+    gwen_webhooks::CONNECTOR,
+    inflection::CONNECTOR,
+    insider::CONNECTOR,
+    iterable::CONNECTOR,
+    iterate::CONNECTOR,
     klaviyo::CONNECTOR,
+    klenty::CONNECTOR,
     listrak::CONNECTOR,
     mailchimp::CONNECTOR,
     mailjet::CONNECTOR,
     mailmodo::CONNECTOR,
     mandrill::CONNECTOR,
+    moengage_source::CONNECTOR,
+    moesif_api_analytics::CONNECTOR,
+    navattic::CONNECTOR,
+    nudgespot::CONNECTOR,
+    onetrust::CONNECTOR,
+    outgrow::CONNECTOR,
+    paytronix::CONNECTOR,
+    pendo::CONNECTOR,
+    provesource::CONNECTOR,
+    quin_ai::CONNECTOR,
     salesforce::CONNECTOR,
     segment::CONNECTOR,
+    selligent_marketing_cloud::CONNECTOR,
     sendgrid::CONNECTOR,
     sendgrid_marketing_campaigns::CONNECTOR,
+    standard_webhooks::CONNECTOR,
     stripe::CONNECTOR,
+    synap::CONNECTOR,
+    userguiding::CONNECTOR,
     vero::CONNECTOR,
+    webhook::CONNECTOR,
+    wecheer::CONNECTOR,
+    white_label_loyalty::CONNECTOR,
+    zapier::CONNECTOR,
     zendesk::CONNECTOR,
+    zigpoll::CONNECTOR,
 ];
 
 /// The connector of that name.

@@ -61,6 +61,15 @@ fn letters(house: &House, name: &str) -> Vec<Value> {
     serde_json::from_str(&done.out).expect("JSON")
 }
 
+/// What `trace` says that a destination made of a message.
+fn traced(house: &House, name: &str, id: &str) -> Value {
+    let done = house.run(&["trace", id, "--json"]).success();
+    let found: Value = serde_json::from_str(&done.out).expect("JSON");
+    let consumer = json!(format!("destination {name}"));
+    let consumers = found["consumers"].as_array().expect("consumers");
+    consumers.iter().find(|one| one["consumer"] == consumer).expect("it is a consumer").clone()
+}
+
 /// The counts of a destination, once it has nothing left to do; they balance.
 #[track_caller]
 fn settled(house: &House, name: &str) -> BTreeMap<String, u64> {
@@ -139,6 +148,12 @@ fn a_dead_destination_slows_nobody_and_gets_everything_when_it_comes_back() {
     assert!(dead["lag"]["calls"].as_u64().unwrap() > 500 && dead["lag"]["seconds"].as_f64().unwrap() > 0.0);
     assert!(dead["retries"].as_u64().unwrap() < 40, "only a few were tried: {dead}");
     balance(&site.house, "dead");
+    assert_eq!(traced(&site.house, "live", "a-599")["outcome"], "delivered");
+    let held = traced(&site.house, "dead", "a-599");
+    assert!(
+        held["outcome"] == "in flight" && held["why"].as_str().unwrap().contains("no connection"),
+        "{held}"
+    );
     let back = Taker::at(address, Duration::ZERO, |_, _| status(204, &[]));
     until("the dead one has all", || back.ids().len() >= sent.len());
     assert_eq!(settled(&site.house, "dead")["delivered"], 600);
@@ -230,6 +245,8 @@ fn a_poison_call_in_a_batch_becomes_a_dead_letter_alone_and_can_be_sent_again() 
     assert_eq!((&letter("p-41")["status"], &letter("p-41")["attempts"]), (&json!(422), &json!(1)));
     assert!(letter("p-77")["attempts"].as_u64().unwrap() > 2, "{dead:?}");
     assert!(letter("p-77")["call"].as_str().unwrap().contains("Fatal"));
+    let traced = ["p-40", "p-41"].map(|id| traced(&site.house, "twin", id)["outcome"].clone());
+    assert_eq!(traced, [json!("delivered"), json!("dead")]);
     mended.store(true, Ordering::SeqCst);
     let id = letter("p-41")["id"].to_string();
     let done = site.house.run(&["resend", "twin", "--id", &id, "--json"]).success();
@@ -323,6 +340,8 @@ fn calls_that_nobody_takes_expire_are_counted_and_told() {
     let retries = shown(&site.house, "dead")["retries"].as_u64().unwrap();
     assert_eq!(counts["expired"] + retries, 200);
     assert!(counts["expired"] > 150, "{counts:?}");
+    // Nobody wrote down which ones.
+    assert_eq!(traced(&site.house, "dead", "e-199")["outcome"], "delivered or expired");
     // What comes later goes through.
     let back = Taker::at(address, Duration::ZERO, |_, _| status(200, &[]));
     send(&site, "later", 5);

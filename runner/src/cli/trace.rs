@@ -115,7 +115,10 @@ fn show_message(found: &Value) -> Result<()> {
         let text = |name: &str| consumer[name].as_str().unwrap_or_default();
         match (consumer["unknown"].as_str(), list(consumer, "rows")) {
             (Some(error), _) => say(&format!("{}: not known: {error}", text("consumer")))?,
-            (None, []) => say(&format!("{}: {}: {}", text("consumer"), text("outcome"), text("why")))?,
+            (None, []) => {
+                let parts = [text("consumer"), text("outcome"), text("by"), text("why"), text("resend")];
+                say(&parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(": "))?;
+            }
             (None, rows) => {
                 say(&format!("{}: {}", text("consumer"), text("outcome")))?;
                 for row in rows {

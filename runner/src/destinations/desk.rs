@@ -5,18 +5,21 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::{
     open,
     outbox::{
         Outbox,
-        store::{Account, Count, Failed, Light, Outcome, Standing, Store},
+        offer::{Fate, Offer},
+        outcome::{Count, Failed, Outcome},
+        store::{Account, Light, Standing, Store},
     },
 };
 use crate::{
     config::{Begin, DestinationSettings, unknown_destination},
-    inbox::Log,
+    inbox::{Frame, Log},
     pipeline::{
         balance::{IN_FLIGHT, Line},
         frame,
@@ -62,10 +65,18 @@ pub struct Lag {
     pub seconds: f64,
 }
 
+/// Its name in the data folder.
+const FILE: &str = "destinations.db";
+
 impl Desk {
+    /// Says if what the data folder knows was written by a newer Headwater. Nothing is changed.
+    pub fn check_version(folder: &Path) -> Result<()> {
+        Store::check_version(&folder.join(FILE))
+    }
+
     /// The destinations of the configuration, and what the data folder knows of them.
     pub fn open(folder: &Path, destinations: &[DestinationSettings]) -> Result<Self> {
-        let file = folder.join("destinations.db");
+        let file = folder.join(FILE);
         let is_needed = !destinations.is_empty() || file.exists();
         let store = is_needed.then(|| Store::open(&file)).transpose()?;
         let settings: BTreeMap<String, DestinationSettings> =
@@ -174,6 +185,37 @@ impl Desk {
         self.known(name)?.failed(name, waiting, limit).await
     }
 
+    /// What became of a message at each destination: by the letters that are kept of it, else by `frame`, the call in the calls log if that
+    /// still has it.
+    pub async fn arrived(&self, message_id: &str, frame: Option<&Frame>) -> Result<Vec<Value>> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for settings in self.settings.values() {
+            let fate = match store.failed_of(&settings.name, message_id).await?.into_iter().next() {
+                Some(Failed { due: Some(due), reason, attempts, .. }) => {
+                    json!({ "outcome": IN_FLIGHT, "why": format!("sent {attempts} times, again at {due}: {reason}") })
+                }
+                Some(Failed { id, reason, .. }) => {
+                    json!({ "outcome": "dead", "why": reason, "resend": format!("headwater resend {} --id {id}", settings.name) })
+                }
+                None => match (frame, store.standing(&settings.name).await?) {
+                    (Some(frame), Some(standing)) => {
+                        let counts = store.counts().await?;
+                        let has_expired = outcomes(&counts, &settings.name)[Outcome::Expired.name()] > 0;
+                        settled(settings, &standing, frame, has_expired)?
+                    }
+                    _ => json!({ "unknown": "the calls log has it no more, and no letter is kept of it" }),
+                },
+            };
+            let mut line = json!({ "consumer": format!("destination {}", settings.name) });
+            if let (Some(line), Value::Object(fate)) = (line.as_object_mut(), fate) {
+                line.extend(fate);
+            }
+            all.push(line);
+        }
+        Ok(all)
+    }
+
     /// Sends dead letters again: these, or all. Returns how many.
     pub async fn resend(&self, name: &str, ids: Option<Vec<i64>>) -> Result<u64> {
         let count = self.known(name)?.resend(name, ids).await?;
@@ -189,6 +231,38 @@ impl Desk {
             _ => Err(unknown_destination(name, self.settings.keys().map(String::as_str))),
         }
     }
+}
+
+/// What became of a call that left no letter behind.
+fn settled(
+    settings: &DestinationSettings,
+    standing: &Standing,
+    frame: &Frame,
+    has_expired: bool,
+) -> Result<Value> {
+    if i64::try_from(frame.seq).unwrap_or(i64::MAX) < standing.began {
+        return Ok(
+            json!({ "outcome": "not offered", "why": "the destination began later: replay with --destinations sends it" }),
+        );
+    }
+    if !standing.settled.contains(frame.seq) {
+        let why = match &standing.circuit.reason {
+            Some(reason) => format!("the destination is held: {reason}"),
+            None => format!(
+                "call {} of the calls log; it is done up to {}",
+                frame.seq,
+                standing.settled.position() - 1
+            ),
+        };
+        return Ok(json!({ "outcome": IN_FLIGHT, "why": why }));
+    }
+    Ok(match Offer::new(settings).judge(frame, &*open(settings)?) {
+        Fate::Done(_, outcome, rule) => json!({ "outcome": outcome.name(), "by": rule }),
+        // Nothing is kept of a call once it is done with; but one that failed for good would be a letter.
+        Fate::Send(_) if has_expired => json!({ "outcome": "delivered or expired",
+            "why": "calls of this destination have expired, and which ones is not kept: see its counts" }),
+        Fate::Send(_) | Fate::Dead(..) => json!({ "outcome": Outcome::Delivered.name() }),
+    })
 }
 
 /// A destination's counts, by outcome.

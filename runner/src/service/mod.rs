@@ -22,7 +22,7 @@ use crate::{
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Marks, Ready, Receiver, Route, Routes},
-    state::{Keys, Run, State, quota::QuotaLedger, seal::Sealer, sqlite::SqliteState},
+    state::{Keys, State, quota::QuotaLedger, seal::Sealer, sqlite::SqliteState},
     sync::{Bounds, Job, Observer, Report, Shared, Silent, Tools, open, sync},
     warehouse::{Warehouse, postgres::PostgresWarehouse, sqlite::SqliteWarehouse},
 };
@@ -31,12 +31,14 @@ mod answer;
 pub mod control;
 mod lock;
 pub mod notify;
+mod pull;
 mod replay;
 mod run;
 mod socket;
 pub mod successor;
 mod timetable;
 mod trace;
+mod vendors;
 
 pub use lock::Lock;
 pub use socket::Socket;
@@ -66,6 +68,10 @@ pub struct Service {
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// The events' way, while it runs.
     live: Mutex<Option<Live>>,
+    /// What is fetched, and how far.
+    pulls: pull::Pulls,
+    /// How look-ups and confirmations went.
+    asked: vendors::Answers,
     /// Becomes true when the program is about to end.
     stop: watch::Sender<bool>,
     _lock: Lock,
@@ -110,7 +116,8 @@ pub fn warehouse_folder(data_dir: &Path) -> PathBuf {
 /// Says if something in a data folder was written by a newer Headwater. It changes nothing, and may be another process's.
 pub fn check_versions(data_dir: &Path) -> Result<()> {
     SqliteState::check_version(&data_dir.join("state.db"))?;
-    Books::check_version(&data_dir.join("books.db"))
+    Books::check_version(&data_dir.join("books.db"))?;
+    Desk::check_version(data_dir)
 }
 
 impl Service {
@@ -151,6 +158,8 @@ impl Service {
             destinations,
             busy: Mutex::default(),
             live: Mutex::default(),
+            pulls: pull::Pulls::default(),
+            asked: vendors::Answers::default(),
             stop,
             _lock: lock,
         })
@@ -209,31 +218,39 @@ impl Service {
 
     /// Runs a job, unless the source has one under way.
     pub async fn sync(&self, job: Job, observer: Arc<dyn Observer>) -> Result<Report> {
-        let turn = {
-            let mut busy = self.busy.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            busy.entry(job.source.clone()).or_default().clone()
+        let turn = self.turn(&job.source);
+        let is_only_fetched = job.connector.objects.is_none() && job.connector.pull.is_some();
+        let _turn = match is_only_fetched {
+            // Where it is fetched all the time, it comes to an end in between.
+            true => turn.lock().await,
+            false => turn
+                .try_lock()
+                .map_err(|_| Error::transient(format!("source {} is being synced already", job.source)))?,
         };
-        let Ok(_turn) = turn.try_lock() else {
-            return Err(Error::transient(format!("source {} is being synced already", job.source)));
+        let mut report = match is_only_fetched {
+            true => Report::begin(&job)?,
+            false => sync(&job, &self.tools(observer.clone())).await,
         };
-        let report = sync(&job, &self.tools(observer)).await;
+        if let Some(open) = job.connector.pull
+            && !job.touched_only
+            && report.error.is_none()
+        {
+            self.pull(&job, open, &*observer, &mut report).await;
+        }
         if report.account != job.account && !report.account.id.is_empty() {
             self.state.set_account(&job.source, &report.account).await?;
         }
         // A run that only looked for touched rows and found none is not worth a line.
         if !(job.touched_only && report.collections.is_empty() && report.error.is_none()) {
-            self.state
-                .add_run(&Run {
-                    id: report.run.clone(),
-                    source: report.source.clone(),
-                    began: report.began,
-                    ended: report.ended,
-                    ending: report.ending.name().to_owned(),
-                    report: serde_json::to_value(&report)?,
-                })
-                .await?;
+            self.add_run(&report).await?;
         }
         Ok(report)
+    }
+
+    /// Whose turn it is with a source.
+    fn turn(&self, source: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut busy = self.busy.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        busy.entry(source.to_owned()).or_default().clone()
     }
 
     fn tools(&self, observer: Arc<dyn Observer>) -> Tools {
@@ -265,22 +282,25 @@ impl Service {
     /// Asks the vendor whether the credentials are good; returns the account that they open.
     pub async fn check(&self, source: &SourceSettings) -> Result<Account> {
         let connector = source.connector()?;
-        match &connector.objects {
-            Some(objects) => self.open_source(source, objects).await.map(|(_, _, account)| account),
-            None => Ok(Account { title: format!("{} only receives", connector.title), ..Account::default() }),
+        match (&connector.objects, &connector.pull) {
+            (Some(objects), _) => self.open_source(source, objects).await.map(|(_, _, account)| account),
+            (None, Some(pull)) => self.open_pull(source, *pull).await.map(|(_, _, account)| account),
+            (None, None) => {
+                Ok(Account { title: format!("{} only receives", connector.title), ..Account::default() })
+            }
         }
     }
 
     /// The keys that let deliveries to a source in: the file's, or those that were made for it.
     pub async fn keys(&self, source: &SourceSettings) -> Result<Keys> {
-        let mut keys = self.state.keys(&source.name).await?;
-        if let Some(key) = &source.write_key {
-            keys.write = vec![key.clone()];
-        }
-        if let Some(key) = &source.webhook_key {
-            keys.webhook = vec![key.expose().to_owned()];
-        }
-        Ok(keys)
+        self.all_keys(&[source]).await.map(|mut keys| keys.pop().unwrap_or_default())
+    }
+
+    /// The same for several sources, in their order.
+    async fn all_keys(&self, sources: &[&SourceSettings]) -> Result<Vec<Keys>> {
+        let names = sources.iter().map(|source| source.name.clone()).collect();
+        let made = self.state.keys(names).await?;
+        Ok(made.into_iter().zip(sources).map(|(keys, source)| said(keys, source)).collect())
     }
 
     /// The events' way as it runs here; opened as it lies where it does not.
@@ -318,11 +338,12 @@ impl Service {
         let mut routes = Vec::new();
         let mut mapped = HashMap::new();
         let mut connectors = HashMap::new();
-        for source in self.sources.values().filter(|source| source.enabled) {
+        let enabled: Vec<&SourceSettings> = self.sources.values().filter(|source| source.enabled).collect();
+        let keys = self.all_keys(&enabled).await?;
+        for (source, keys) in enabled.into_iter().zip(keys) {
             let connector = source.connector()?;
             let open = || connector.events.map(|events| (events.open)(self.settings(source))).transpose();
             let within = |error: Error| error.within("source", &source.name);
-            let keys = self.keys(source).await?;
             routes.push(Route {
                 source: source.name.clone(),
                 connector,
@@ -368,7 +389,7 @@ impl Live {
     /// Whether everything received has become rows.
     pub async fn is_drained(&self) -> Result<bool> {
         let ledger = self.books.ledger().await?;
-        Ok(ledger.inbox > self.inbox.committed() && ledger.loaded >= ledger.calls)
+        Ok(ledger.inbox.max(1) > self.inbox.committed() && ledger.loaded >= ledger.calls)
     }
 
     /// Writes what is waiting, and ends.
@@ -377,6 +398,17 @@ impl Live {
         self.quarantine.close().await;
         self.calls.close().await;
     }
+}
+
+/// The file's keys win over those that were made.
+fn said(mut keys: Keys, source: &SourceSettings) -> Keys {
+    if let Some(key) = &source.write_key {
+        keys.write = vec![key.clone()];
+    }
+    if let Some(key) = &source.webhook_key {
+        keys.webhook = vec![key.expose().to_owned()];
+    }
+    keys
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 
 use super::{Live, Service, control::Say};
 use crate::{
-    inbox::StoredDelivery,
+    inbox::{Frame, StoredDelivery},
     pipeline::{
         Fate,
         books::seen_key,
         frame,
         loader::{POSITION, Position},
         normalise,
+        normaliser::answer,
         replay::delivery,
     },
     warehouse::{
@@ -123,16 +124,21 @@ impl Service {
         }
         let mut deliveries = Vec::new();
         let mut schemas: BTreeSet<String> = BTreeSet::new();
+        let sources = live.normaliser.sources();
         for (seq, stored) in &known {
-            let source = live.normaliser.source(&stored.source);
+            let source = sources.get(&stored.source);
             let mut items = Vec::new();
-            if let Some(source) = &source {
-                schemas.insert(source.calls_schema.clone());
-                for (index, fate) in normalise(stored, source, live.normaliser.limits(), *seq).items {
-                    let owner = owners.get(&stored.source).copied();
-                    items.extend(
-                        fate_of(&fate, id, owner, *seq).map(|fate| json!({ "item": index, "fate": fate })),
-                    );
+            if let Some(source) = source {
+                let made = normalise(stored, source, &sources, live.normaliser.limits(), *seq);
+                for (source, made) in std::iter::once((source.clone(), made.items)).chain(made.others) {
+                    schemas.insert(source.calls_schema.clone());
+                    let owner = owners.get(&source.name).copied();
+                    for (index, fate) in made {
+                        items.extend(
+                            fate_of(&fate, id, owner, *seq)
+                                .map(|fate| json!({ "item": index, "fate": fate })),
+                        );
+                    }
                 }
             }
             let rejected: Vec<Value> = live
@@ -162,6 +168,11 @@ impl Service {
         for schema in schemas {
             consumers.extend(self.arrived(&live, &schema, id, known.keys().copied().collect()).await?);
         }
+        let frame = in_calls(&live, known.keys().copied().collect(), id).await?;
+        let mut arrived = self.destinations.arrived(id, frame.as_ref()).await?;
+        // Of a message that nobody has heard of, a destination has nothing to say.
+        arrived.retain(|line| !known.is_empty() || line.get("unknown").is_none());
+        consumers.extend(arrived);
         Ok(
             json!({ "message_id": id, "deliveries": deliveries, "consumers": consumers, "searched": searched }),
         )
@@ -212,6 +223,7 @@ impl Service {
         tell: &mpsc::Sender<Say>,
     ) -> Result<Value> {
         let stats = live.inbox.stats();
+        let sources = live.normaliser.sources();
         let share = if all { 1.0 } else { (SEARCHED as f64 / stats.bytes.max(1) as f64).min(1.0) };
         // Deliveries are of about the same size: so many of the newest.
         let first = stats.last + 1 - ((stats.last + 1 - stats.first) as f64 * share) as u64;
@@ -223,15 +235,18 @@ impl Service {
             if batch.next == next {
                 break;
             }
+            let answers = live.books.answers(next, batch.next).await?;
             next = batch.next;
             for frame in batch.frames {
                 if known.len() >= MOST {
                     return Ok(json!({ "from": first, "to": frame.seq - 1, "kept_from": stats.first }));
                 }
-                let Ok(stored) = StoredDelivery::decode(&frame.body) else { continue };
-                let Some(source) = live.normaliser.source(&stored.source) else { continue };
-                let items = normalise(&stored, &source, live.normaliser.limits(), frame.seq).items;
-                if items.iter().any(|(_, fate)| fate_of(fate, id, None, frame.seq).is_some()) {
+                let Ok(mut stored) = StoredDelivery::decode(&frame.body) else { continue };
+                let Some(source) = sources.get(&stored.source) else { continue };
+                answer(&mut stored, frame.seq, &answers);
+                let made = normalise(&stored, source, &sources, live.normaliser.limits(), frame.seq);
+                let mut items = made.items.iter().chain(made.others.iter().flat_map(|(_, items)| items));
+                if items.any(|(_, fate)| fate_of(fate, id, None, frame.seq).is_some()) {
                     known.insert(frame.seq, stored);
                 }
             }
@@ -309,10 +324,49 @@ async fn in_flight(
     Ok(None)
 }
 
+/// The frame of the calls log that carries a message of one of these deliveries. Frames stand in the order of their deliveries, but for
+/// those of replays, which come later: where one of those is met on the way, what is looked for may not be found.
+async fn in_calls(live: &Live, deliveries: Vec<u64>, id: &str) -> Result<Option<Frame>> {
+    let Some(wanted) = deliveries.into_iter().min() else { return Ok(None) };
+    let (mut first, mut end) = (live.calls.stats().first, live.books.ledger().await?.calls + 1);
+    let last = end;
+    while first < end {
+        let middle = first + (end - first) / 2;
+        let batch = live.calls.read(middle, 1).await?;
+        let before = batch.frames.first().and_then(|frame| frame::decode(&frame.body).ok());
+        match before.and_then(|(address, _)| delivery(&address.delivery)) {
+            Some(seq) if seq >= wanted => end = middle,
+            _ => first = middle + 1,
+        }
+    }
+    while first < last {
+        let batch = live.calls.read(first, CHUNK).await?;
+        if batch.next == first {
+            break;
+        }
+        first = batch.next;
+        for frame in batch.frames {
+            let Ok((address, record)) = frame::decode(&frame.body) else { continue };
+            if delivery(&address.delivery).is_some_and(|seq| seq > wanted) {
+                return Ok(None);
+            }
+            if address.collection.is_none() && record.text("messageId").ok().flatten().as_deref() == Some(id)
+            {
+                return Ok(Some(frame));
+            }
+        }
+    }
+    Ok(None)
+}
+
 async fn stored(live: &Live, seq: u64) -> Result<Option<StoredDelivery>> {
     let batch = live.inbox.read(seq, 1).await?;
     let frame = batch.frames.into_iter().find(|frame| frame.seq == seq);
-    Ok(frame.and_then(|frame| StoredDelivery::decode(&frame.body).ok()))
+    let Some(mut stored) = frame.and_then(|frame| StoredDelivery::decode(&frame.body).ok()) else {
+        return Ok(None);
+    };
+    answer(&mut stored, seq, &live.books.answers(seq, seq).await?);
+    Ok(Some(stored))
 }
 
 /// A delivery in words: what was kept of it, and no secret, because those are taken out before it is kept.

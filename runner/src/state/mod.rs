@@ -1,7 +1,11 @@
 //! State: what Headwater remembers beside the warehouse and the logs — keys, accounts, tokens, runs, fire times, and the sources
 //! that were not written into the file.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use headwater_core::{
@@ -22,8 +26,8 @@ pub mod sqlite;
 /// Where state is kept. It is also the vault: tokens are sealed, and on disk before they are used.
 #[async_trait]
 pub trait State: Vault {
-    /// The keys of a source; they are made the first time.
-    async fn keys(&self, source: &str) -> Result<Keys>;
+    /// The keys of each of these sources, in their order; they are made the first time, all in one transaction.
+    async fn keys(&self, sources: Vec<String>) -> Result<Vec<Keys>>;
 
     /// Gives a source a new key of this kind; the old one stays good until `until`.
     async fn rotate(&self, source: &str, kind: KeyKind, until: Timestamp) -> Result<Keys>;
@@ -112,6 +116,21 @@ pub fn open(file: &Path, what: &str, migrations: &[M<'_>]) -> Result<Connection>
         error => named(&error),
     })?;
     Ok(connection)
+}
+
+/// Works on a database away from the threads that serve requests, one at a time. Errors begin with `what`.
+pub async fn work<D: Send + 'static, T: Send + 'static>(
+    database: &Arc<Mutex<D>>,
+    what: &'static str,
+    work: impl FnOnce(&mut D) -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T> {
+    let database = database.clone();
+    tokio::task::spawn_blocking(move || {
+        work(&mut database.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    })
+    .await
+    .map_err(|error| Error::transient(format!("{what}: the work was ended: {error}")))?
+    .map_err(|error| Error::transient(format!("{what}: {error}")))
 }
 
 /// Says if a database was written by a newer Headwater, which has applied more migrations than this one knows. Nothing is changed, and

@@ -73,13 +73,7 @@ impl SqliteState {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let connection = self.connection.clone();
-        tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
-        })
-        .await
-        .map_err(|error| Error::transient(format!("the state's work was ended: {error}")))?
-        .map_err(|error| Error::transient(format!("the state database: {error}")))
+        super::work(&self.connection, "the state database", work).await
     }
 }
 
@@ -130,22 +124,30 @@ impl Vault for SqliteState {
 
 #[async_trait]
 impl State for SqliteState {
-    async fn keys(&self, source: &str) -> Result<Keys> {
-        let (write, webhook) = (new_key()?, new_key()?);
-        let source = source.to_owned();
+    async fn keys(&self, sources: Vec<String>) -> Result<Vec<Keys>> {
+        let new = |source| Ok((source, new_key()?, new_key()?));
+        let sources = sources.into_iter().map(new).collect::<Result<Vec<_>>>()?;
         self.with(move |db| {
             let change = db.transaction()?;
             let now = Timestamp::now().to_string();
-            for (kind, key) in [("write", write), ("webhook", webhook)] {
-                change.execute(
-                    "INSERT INTO key SELECT ?1, ?2, ?3, ?4, NULL
-                     WHERE NOT EXISTS (SELECT 1 FROM key WHERE source = ?1 AND kind = ?2 AND until IS NULL)",
-                    params![source, kind, key, now],
-                )?;
+            let mut all = Vec::with_capacity(sources.len());
+            for (source, write, webhook) in sources {
+                let mut keys = read_keys(&change, &source, &now)?;
+                for (kind, keys, key) in
+                    [("write", &mut keys.write, write), ("webhook", &mut keys.webhook, webhook)]
+                {
+                    if keys.is_empty() {
+                        change.execute(
+                            "INSERT INTO key VALUES (?1, ?2, ?3, ?4, NULL)",
+                            params![source, kind, key, now],
+                        )?;
+                        keys.push(key);
+                    }
+                }
+                all.push(keys);
             }
-            let keys = read_keys(&change, &source, &now)?;
             change.commit()?;
-            Ok(keys)
+            Ok(all)
         })
         .await
     }
@@ -367,9 +369,11 @@ mod tests {
     #[tokio::test]
     async fn keys_are_made_once_and_rotate_with_two_live() {
         let (_folder, state) = state();
-        let first = state.keys("a").await.unwrap();
-        assert_eq!(state.keys("a").await.unwrap(), first);
-        assert_ne!(state.keys("b").await.unwrap(), first);
+        let keys =
+            async |names: &[&str]| state.keys(names.iter().map(ToString::to_string).collect()).await.unwrap();
+        let first = keys(&["a"]).await.remove(0);
+        let both = keys(&["b", "a"]).await;
+        assert!(both[1] == first && both[0] != first && both[0] == keys(&["b"]).await[0]);
         let later = Timestamp::now() + std::time::Duration::from_secs(60);
         let both = state.rotate("a", KeyKind::Webhook, later).await.unwrap();
         assert_eq!((both.webhook.len(), &both.webhook[1], both.write), (2, &first.webhook[0], first.write));

@@ -9,7 +9,7 @@ use headwater_core::spec::Call;
 
 use super::{
     super::{Destination, Fault, Letter},
-    store::Outcome,
+    outcome::Outcome,
 };
 use crate::{
     config::DestinationSettings,

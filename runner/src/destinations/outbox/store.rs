@@ -11,14 +11,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use headwater_core::error::{Error, Result};
+use headwater_core::error::Result;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use rusqlite_migration::M;
 use serde::Serialize;
 
 use super::{
     super::{Letter, Room, desk::outcomes},
+    outcome::{Count, Failed, Pile, Step},
     settled::Settled,
 };
 
@@ -44,42 +45,6 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
      CREATE INDEX letter_due ON letter (destination, due);
      CREATE INDEX letter_message ON letter (message_id);",
 )];
-
-/// What became of a call, or of a frame that is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// The destination has it.
-    Delivered,
-    /// A rule of the configuration, or the sender, kept it back.
-    Filtered,
-    /// It is a dead letter, to be sent again by hand.
-    Dead,
-    /// It waited longer than it may.
-    Expired,
-    /// Its frame could not be read.
-    Damaged,
-    /// It is a change to an object, and no call: destinations have no use for it.
-    Change,
-}
-
-impl Outcome {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Delivered, Self::Filtered, Self::Dead, Self::Expired, Self::Damaged, Self::Change];
-
-    /// Its name, as it is stored and shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Filtered => "filtered",
-            Self::Dead => "dead",
-            Self::Expired => "expired",
-            Self::Damaged => "damaged",
-            Self::Change => "changes to objects",
-        }
-    }
-}
 
 /// Where a destination stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,21 +85,6 @@ impl Light {
     }
 }
 
-/// One line of the counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Count {
-    /// The destination.
-    pub destination: String,
-    /// The source; "" where it is not known.
-    pub source: String,
-    /// What became of them: one of [`Outcome`]'s names.
-    pub outcome: String,
-    /// Of filtered calls the rule.
-    pub rule: String,
-    /// How many.
-    pub n: u64,
-}
-
 /// What a destination has counted, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -146,94 +96,6 @@ pub struct Account {
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Calls that failed and wait to be sent again.
     pub waiting: u64,
-}
-
-/// So many letters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pile {
-    /// How many.
-    pub count: u64,
-    /// Their calls' bytes.
-    pub bytes: u64,
-}
-
-impl Pile {
-    /// One more.
-    pub fn add(&mut self, letter: &Letter) {
-        self.count += 1;
-        self.bytes += letter.call.len() as u64;
-    }
-
-    /// One less.
-    pub fn take(&mut self, letter: &Letter) {
-        self.count = self.count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(letter.call.len() as u64);
-    }
-
-    /// Whether there are more of them than that, by either measure.
-    pub fn is_beyond(&self, most: Self) -> bool {
-        self.count > most.count || self.bytes > most.bytes
-    }
-}
-
-/// A call that failed, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failed {
-    /// What `resend` knows it by.
-    pub id: i64,
-    /// The source.
-    pub source: String,
-    /// The call's own id.
-    pub message_id: String,
-    /// The delivery that it came in, and its place there.
-    pub delivery: String,
-    /// How often it has been sent.
-    pub attempts: u32,
-    /// When it was sent first.
-    pub first: Option<String>,
-    /// When it was sent last.
-    pub last: String,
-    /// When it is sent again; none for a dead letter.
-    pub due: Option<Timestamp>,
-    /// The last status.
-    pub status: Option<u16>,
-    /// Why it failed.
-    pub reason: String,
-    /// The call.
-    pub call: String,
-}
-
-/// What one step changes.
-#[derive(Debug, Default)]
-pub struct Step {
-    /// How many more, by source, outcome and rule.
-    pub counts: BTreeMap<(String, Outcome, String), u64>,
-    /// Calls that failed, and when they are due; none: never. Those that were kept before are updated.
-    pub failed: Vec<(Letter, Option<Timestamp>, super::super::Fault)>,
-    /// Letters that have been delivered.
-    pub gone: Vec<i64>,
-    /// The circuit, if it has changed.
-    pub circuit: Option<Light>,
-    /// There are more dead letters than are kept.
-    pub forget: bool,
-}
-
-impl Step {
-    /// Counts so many more.
-    pub fn count(&mut self, source: &str, outcome: Outcome, rule: &str, n: u64) {
-        if n > 0 {
-            *self.counts.entry((source.to_owned(), outcome, rule.to_owned())).or_default() += n;
-        }
-    }
-
-    /// Whether there is anything in it beyond what has merely been read over.
-    pub fn is_due(&self) -> bool {
-        let delivered = |(_, outcome, _): &(String, Outcome, String)| *outcome == Outcome::Delivered;
-        !self.failed.is_empty()
-            || !self.gone.is_empty()
-            || self.circuit.is_some()
-            || self.counts.keys().any(delivered)
-    }
 }
 
 /// Dead letters that are kept of one destination, at most; the oldest go first, and stay in the inbox.
@@ -250,17 +112,16 @@ impl Store {
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
+    /// Says if `file` was written by a newer Headwater. Nothing is changed.
+    pub fn check_version(file: &Path) -> Result<()> {
+        crate::state::check_version(file, MIGRATIONS.len())
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let connection = self.0.clone();
-        tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
-        })
-        .await
-        .map_err(|error| Error::transient(format!("the destinations' work was ended: {error}")))?
-        .map_err(|error| Error::transient(format!("the destinations' file: {error}")))
+        crate::state::work(&self.0, "the destinations' file", work).await
     }
 
     /// Where a destination stands; none if it is new.
@@ -443,27 +304,19 @@ impl Store {
     pub async fn failed(&self, name: &str, waiting: bool, limit: u32) -> Result<Vec<Failed>> {
         let name = name.to_owned();
         let which = if waiting { "due IS NOT NULL ORDER BY due, id" } else { "due IS NULL ORDER BY id DESC" };
+        self.with(move |db| shown(db, &format!("destination = ? AND {which} LIMIT ?"), params![name, limit]))
+            .await
+    }
+
+    /// A message's calls that failed, of whichever kind.
+    pub async fn failed_of(&self, name: &str, message_id: &str) -> Result<Vec<Failed>> {
+        let (name, message_id) = (name.to_owned(), message_id.to_owned());
         self.with(move |db| {
-            db.prepare(&format!(
-                "SELECT id, source, message_id, delivery, attempts, first, last, due, status, reason, call FROM letter
-                 WHERE destination = ? AND {which} LIMIT ?"
-            ))?
-            .query_map(params![name, limit], |row| {
-                Ok(Failed {
-                    id: row.get(0)?,
-                    source: row.get(1)?,
-                    message_id: row.get(2)?,
-                    delivery: row.get(3)?,
-                    attempts: row.get(4)?,
-                    first: row.get(5)?,
-                    last: row.get(6)?,
-                    due: row.get::<_, Option<i64>>(7)?.and_then(|due| Timestamp::from_millisecond(due).ok()),
-                    status: row.get(8)?,
-                    reason: row.get(9)?,
-                    call: String::from_utf8_lossy(&row.get::<_, Vec<u8>>(10)?).into_owned(),
-                })
-            })?
-            .collect()
+            shown(
+                db,
+                "destination = ? AND message_id = ? ORDER BY id DESC LIMIT 100",
+                params![name, message_id],
+            )
         })
         .await
     }
@@ -535,6 +388,28 @@ impl Store {
         };
         found.into_iter().map(account).collect()
     }
+}
+
+fn shown(db: &Connection, which: &str, with: &[&dyn ToSql]) -> rusqlite::Result<Vec<Failed>> {
+    db.prepare_cached(&format!(
+        "SELECT id, source, message_id, delivery, attempts, first, last, due, status, reason, call FROM letter WHERE {which}"
+    ))?
+    .query_map(with, |row| {
+        Ok(Failed {
+            id: row.get(0)?,
+            source: row.get(1)?,
+            message_id: row.get(2)?,
+            delivery: row.get(3)?,
+            attempts: row.get(4)?,
+            first: row.get(5)?,
+            last: row.get(6)?,
+            due: row.get::<_, Option<i64>>(7)?.and_then(|due| Timestamp::from_millisecond(due).ok()),
+            status: row.get(8)?,
+            reason: row.get(9)?,
+            call: String::from_utf8_lossy(&row.get::<_, Vec<u8>>(10)?).into_owned(),
+        })
+    })?
+    .collect()
 }
 
 fn counts(db: &Connection) -> rusqlite::Result<Vec<Count>> {
