@@ -163,7 +163,7 @@ impl MappingSettings {
             context: pairs(&self.context, known.context),
             names: pairs(&self.names, known.names),
             lift: list(&self.lift, known.lift),
-            prefix: known.prefix,
+            ..known
         }
     }
 }
