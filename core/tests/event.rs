@@ -44,6 +44,8 @@ fn json_is_split_wherever_the_list_stands() {
     assert_eq!(items(Items::Json("data.events"), r#"{"data":{"events":[{"a":1}]}}"#), [r#"{"a":1}"#]);
     assert_eq!(items(Items::Json("profiles"), r#"{"profiles":{"a":1}}"#), [r#"{"a":1}"#]);
     assert_eq!(items(Items::Json("events|event"), r#"{"event":{"a":1}}"#), [r#"{"a":1}"#]);
+    assert_eq!(items(Items::Json("batch|"), r#"{"batch":[{"a":1}]}"#), [r#"{"a":1}"#]);
+    assert_eq!(items(Items::Json("batch|"), r#"[{"a":1}]"#), [r#"{"a":1}"#]);
     assert_eq!(items(Items::Json("events"), r#"{"events":[]}"#), [""; 0]);
     let entries = r#"{"entry":[{"id":1,"changes":[{"a":1},{"a":2}]},{"id":2},{"id":3,"changes":[{"a":3}]}]}"#;
     let found = items(Items::Json("entry.*.changes"), entries);

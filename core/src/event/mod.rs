@@ -110,7 +110,8 @@ pub struct Surface {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Items {
     /// JSON: the array at this path, or the one object there; "" for the body itself. A step `*` stands for each item
-    /// (`entry.*.changes`); of several paths parted by `|` the first that is there counts (`events|event`).
+    /// (`entry.*.changes`); of several paths parted by `|` the first that is there counts (`events|event`); an empty one
+    /// is the body (`batch|`).
     Json(&'static str),
     /// One JSON object a line.
     Ndjson,

@@ -63,6 +63,9 @@ fn json(body: &Bytes, paths: &str, place: &str) -> Result<Vec<Piece>> {
         return list(&whole, None, place);
     }
     for path in paths.split('|') {
+        if path.is_empty() {
+            return list(&whole, None, place);
+        }
         if let Some(pieces) = at(&whole, path, envelope.clone())? {
             return Ok(pieces);
         }
