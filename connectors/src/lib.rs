@@ -15,7 +15,9 @@
 
 use headwater_core::connector::Connector;
 
+mod airship;
 mod alloyflow;
+mod amazon_s3;
 mod antavo;
 mod autopilothq;
 mod beamer;
@@ -26,6 +28,7 @@ mod clevertap;
 mod cloudevents;
 mod commandbar;
 mod deway_ai;
+mod facebook_lead_ads;
 mod factual_engine;
 mod gwen_webhooks;
 mod inflection;
@@ -60,7 +63,9 @@ mod zigpoll;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    airship::CONNECTOR,
     alloyflow::CONNECTOR,
+    amazon_s3::CONNECTOR,
     antavo::CONNECTOR,
     autopilothq::CONNECTOR,
     beamer::CONNECTOR,
@@ -71,6 +76,7 @@ pub static ALL: &[Connector] = &[
     cloudevents::CONNECTOR,
     commandbar::CONNECTOR,
     deway_ai::CONNECTOR,
+    facebook_lead_ads::CONNECTOR,
     factual_engine::CONNECTOR,
     gwen_webhooks::CONNECTOR,
     inflection::CONNECTOR,

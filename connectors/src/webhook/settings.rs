@@ -66,8 +66,10 @@ pub struct MappingSettings {
     time: Option<String>,
     /// The person, by the id that your own database knows.
     user: Option<String>,
-    /// The person, by another name, for items without that id.
+    /// The person, by another name (a device, a visitor), whether or not that id is there.
     anonymous: Option<String>,
+    /// The person where neither is there: an address, say.
+    otherwise: Option<String>,
     /// The person's address: `context.traits.email`.
     email: Option<String>,
     /// The account: `groupId`.
@@ -78,6 +80,9 @@ pub struct MappingSettings {
     context: BTreeMap<String, String>,
     /// Members of the item that get another name among the properties: `"click.url" = "link_url"`.
     names: BTreeMap<String, String>,
+    /// Members of the item that are kept from the call: secrets that the sender sends along.
+    #[serde(rename = "leave_out")]
+    secret: Option<Vec<String>>,
     /// Objects of the item whose members become properties of their own.
     lift: Option<Vec<String>>,
 }
@@ -109,9 +114,10 @@ impl Settings {
                     .into(),
             );
         }
-        if self.mapping.user.is_none() && self.mapping.anonymous.is_none() {
+        let MappingSettings { user, anonymous, otherwise, .. } = &self.mapping;
+        if [user, anonymous, otherwise].iter().all(|who| who.is_none()) {
             return Err(
-                "mapping.user and mapping.anonymous are missing: a call has to be about somebody".into()
+                "mapping.user, anonymous or otherwise is missing: a call has to be about somebody".into()
             );
         }
         let items = match (self.format, self.items.as_str()) {
@@ -153,15 +159,18 @@ impl MappingSettings {
             };
         Mapping {
             event: text(&self.event, known.event),
+            verbatim: known.verbatim,
             id: list(&self.id, known.id),
             time: text(&self.time, known.time),
             user: text(&self.user, known.user),
             anonymous: text(&self.anonymous, known.anonymous),
+            otherwise: text(&self.otherwise, known.otherwise),
             email: text(&self.email, known.email),
             group: text(&self.group, known.group),
             previous: text(&self.previous, known.previous),
             context: pairs(&self.context, known.context),
             names: pairs(&self.names, known.names),
+            secret: list(&self.secret, known.secret),
             lift: list(&self.lift, known.lift),
             ..known
         }

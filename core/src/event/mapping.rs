@@ -4,15 +4,16 @@
 //! A *locator* is text that says where something stands: a [path](Record::get) into the item (`data.customer.id`), or
 //! `envelope:` and a path into what surrounds the items, `header:` and a name, `query:` and a name, `surface:` for the
 //! surface's path and `tail:` for what follows it in the URL, `received:` for the time of receipt (which tells two
-//! events apart whose bodies are the same), or `'text'` for that text itself. Of several, parted by `|`, the first that
-//! holds text counts; "" is nowhere.
+//! events apart whose bodies are the same), or `'text'` for that text itself. A path that ends in `.*` leads to the first
+//! member of an object that holds text. Of several locators, parted by `|`, the first that holds text counts; "" is
+//! nowhere.
 
 use jiff::Timestamp;
 
 use super::{Item, Items, Webhook, title_case};
 use crate::{
     error::{Error, Result},
-    record::{Fields, Raw, shorten},
+    record::{Fields, Raw, Record, shorten},
     spec::{Call, CallKind, CallType},
     time::parse_time,
 };
@@ -48,6 +49,8 @@ pub struct Mapping {
     /// Members of the item with another name among the properties: `("click.url", "link_url")`. The first one with a
     /// value has the name; others keep their own.
     pub names: &'static [(&'static str, &'static str)],
+    /// Members of the item that nobody else may see: a secret that the vendor sends along, our own address with its key.
+    pub secret: &'static [&'static str],
     /// Objects of the item whose members become properties of their own (`data`, `data.click`); "" has no meaning here.
     pub lift: &'static [&'static str],
     /// What is put before the name of a property that is taken by another or by a column of every call (`id`,
@@ -70,6 +73,7 @@ impl Mapping {
         previous: "",
         context: &[],
         names: &[],
+        secret: &[],
         lift: &[],
         prefix: "event_",
     };
@@ -142,6 +146,9 @@ impl Mapping {
                 rest.take_at(path);
             }
         }
+        for path in self.secret {
+            rest.take_at(path);
+        }
         let mut properties = Fields::default();
         for (path, name) in self.names {
             if properties.get(name).is_none()
@@ -198,7 +205,10 @@ fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
             Some(("received", _)) => Some(item.delivery.received_at.to_string()),
             _ => match one.strip_prefix('\'').and_then(|one| one.strip_suffix('\'')) {
                 Some(text) => Some(text.to_owned()),
-                None => item.record.text(one)?,
+                None => match one.strip_suffix(".*") {
+                    Some(path) => first_member(&item.record, path)?,
+                    None => item.record.text(one)?,
+                },
             },
         };
         if let Some(text) = found.filter(|text| !text.trim().is_empty()) {
@@ -206,6 +216,12 @@ fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+/// The first member of the object at `path` that holds text.
+fn first_member(record: &Record, path: &str) -> Result<Option<String>> {
+    let Some(object) = record.part(path)? else { return Ok(None) };
+    Ok(object.fields()?.iter().find_map(|(_, value)| value.text().filter(|text| !text.trim().is_empty())))
 }
 
 /// The path into the item that a locator's text comes from, if it comes from there.
@@ -296,11 +312,12 @@ mod tests {
         id: &["id"],
         time: "created",
         user: "data.customer.externalId",
-        anonymous: "data.customer.id|'nobody'",
+        anonymous: "data.customer.id|data.ids.*|'nobody'",
         email: "data.customer.email",
         group: "envelope:account",
         context: &[("ip", "data.click.ip")],
         names: &[("data.click.url", "link_url"), ("data.click.href", "link_url")],
+        secret: &["data.token"],
         lift: &["data.click", "data"],
         ..Mapping::NEW
     };
@@ -398,5 +415,15 @@ mod tests {
         assert_eq!(call(r#"{"who":1}"#, "link.clicked").name.as_deref(), Some("Link Clicked"));
         assert_eq!(call(r#"{"who":1,"email":"a@b"}"#, "x").anonymous_id, None);
         assert_eq!(call(r#"{"email":"a@b"}"#, "x").anonymous_id.as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn an_id_of_any_name_will_do_and_secrets_go_nowhere() {
+        let calls =
+            maps(r#"{"events":[{"id":"e1","type":"t","data":{"token":"x","ids":{"a":null,"b":7}}}]}"#, None);
+        assert!(
+            calls[0].contains(r#""anonymousId":"7","event":"T","properties":{"ids":{"a":null,"b":7}}"#),
+            "{calls:?}"
+        );
     }
 }
