@@ -162,6 +162,7 @@ impl MappingSettings {
             previous: text(&self.previous, known.previous),
             context: pairs(&self.context, known.context),
             names: pairs(&self.names, known.names),
+            secret: known.secret,
             lift: list(&self.lift, known.lift),
             prefix: known.prefix,
         }
