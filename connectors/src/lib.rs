@@ -20,15 +20,22 @@ mod braze;
 mod candu;
 mod cloudevents;
 mod commandbar;
+mod configcat;
 mod deway_ai;
+mod dub;
+mod elastic_path;
+mod elastic_path_cx_studio;
 mod factual_engine;
+mod friendbuy;
 mod gwen_webhooks;
 mod inflection;
 mod iterate;
 mod klaviyo;
 mod klenty;
+mod launchdarkly;
 mod moesif_api_analytics;
 mod nudgespot;
+mod one_creation;
 mod outgrow;
 mod paytronix;
 mod provesource;
@@ -36,12 +43,18 @@ mod quin_ai;
 mod salesforce;
 mod segment;
 mod selligent_marketing_cloud;
+mod shopify;
+mod shopify_fueled;
+mod shopify_littledata;
 mod standard_webhooks;
+mod statsig;
 mod stripe;
 mod synap;
+mod voucherify;
 mod webhook;
 mod wecheer;
 mod white_label_loyalty;
+mod yotpo;
 mod zapier;
 mod zendesk;
 mod zigpoll;
@@ -53,15 +66,22 @@ pub static ALL: &[Connector] = &[
     candu::CONNECTOR,
     cloudevents::CONNECTOR,
     commandbar::CONNECTOR,
+    configcat::CONNECTOR,
     deway_ai::CONNECTOR,
+    dub::CONNECTOR,
+    elastic_path::CONNECTOR,
+    elastic_path_cx_studio::CONNECTOR,
     factual_engine::CONNECTOR,
+    friendbuy::CONNECTOR,
     gwen_webhooks::CONNECTOR,
     inflection::CONNECTOR,
     iterate::CONNECTOR,
     klaviyo::CONNECTOR,
     klenty::CONNECTOR,
+    launchdarkly::CONNECTOR,
     moesif_api_analytics::CONNECTOR,
     nudgespot::CONNECTOR,
+    one_creation::CONNECTOR,
     outgrow::CONNECTOR,
     paytronix::CONNECTOR,
     provesource::CONNECTOR,
@@ -69,12 +89,17 @@ pub static ALL: &[Connector] = &[
     salesforce::CONNECTOR,
     segment::CONNECTOR,
     selligent_marketing_cloud::CONNECTOR,
+    shopify_fueled::CONNECTOR,
+    shopify_littledata::CONNECTOR,
     standard_webhooks::CONNECTOR,
+    statsig::CONNECTOR,
     stripe::CONNECTOR,
     synap::CONNECTOR,
+    voucherify::CONNECTOR,
     webhook::CONNECTOR,
     wecheer::CONNECTOR,
     white_label_loyalty::CONNECTOR,
+    yotpo::CONNECTOR,
     zapier::CONNECTOR,
     zendesk::CONNECTOR,
     zigpoll::CONNECTOR,
