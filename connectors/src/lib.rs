@@ -27,9 +27,14 @@ mod candu;
 mod clevertap;
 mod cloudevents;
 mod commandbar;
+mod configcat;
 mod deway_ai;
+mod dub;
+mod elastic_path;
+mod elastic_path_cx_studio;
 mod facebook_lead_ads;
 mod factual_engine;
+mod friendbuy;
 mod gwen_webhooks;
 mod inflection;
 mod insider;
@@ -37,10 +42,12 @@ mod iterable;
 mod iterate;
 mod klaviyo;
 mod klenty;
+mod launchdarkly;
 mod moengage_source;
 mod moesif_api_analytics;
 mod navattic;
 mod nudgespot;
+mod one_creation;
 mod onetrust;
 mod outgrow;
 mod paytronix;
@@ -50,13 +57,19 @@ mod quin_ai;
 mod salesforce;
 mod segment;
 mod selligent_marketing_cloud;
+mod shopify;
+mod shopify_fueled;
+mod shopify_littledata;
 mod standard_webhooks;
+mod statsig;
 mod stripe;
 mod synap;
 mod userguiding;
+mod voucherify;
 mod webhook;
 mod wecheer;
 mod white_label_loyalty;
+mod yotpo;
 mod zapier;
 mod zendesk;
 mod zigpoll;
@@ -75,9 +88,14 @@ pub static ALL: &[Connector] = &[
     clevertap::CONNECTOR,
     cloudevents::CONNECTOR,
     commandbar::CONNECTOR,
+    configcat::CONNECTOR,
     deway_ai::CONNECTOR,
+    dub::CONNECTOR,
+    elastic_path::CONNECTOR,
+    elastic_path_cx_studio::CONNECTOR,
     facebook_lead_ads::CONNECTOR,
     factual_engine::CONNECTOR,
+    friendbuy::CONNECTOR,
     gwen_webhooks::CONNECTOR,
     inflection::CONNECTOR,
     insider::CONNECTOR,
@@ -85,10 +103,12 @@ pub static ALL: &[Connector] = &[
     iterate::CONNECTOR,
     klaviyo::CONNECTOR,
     klenty::CONNECTOR,
+    launchdarkly::CONNECTOR,
     moengage_source::CONNECTOR,
     moesif_api_analytics::CONNECTOR,
     navattic::CONNECTOR,
     nudgespot::CONNECTOR,
+    one_creation::CONNECTOR,
     onetrust::CONNECTOR,
     outgrow::CONNECTOR,
     paytronix::CONNECTOR,
@@ -98,13 +118,18 @@ pub static ALL: &[Connector] = &[
     salesforce::CONNECTOR,
     segment::CONNECTOR,
     selligent_marketing_cloud::CONNECTOR,
+    shopify_fueled::CONNECTOR,
+    shopify_littledata::CONNECTOR,
     standard_webhooks::CONNECTOR,
+    statsig::CONNECTOR,
     stripe::CONNECTOR,
     synap::CONNECTOR,
     userguiding::CONNECTOR,
+    voucherify::CONNECTOR,
     webhook::CONNECTOR,
     wecheer::CONNECTOR,
     white_label_loyalty::CONNECTOR,
+    yotpo::CONNECTOR,
     zapier::CONNECTOR,
     zendesk::CONNECTOR,
     zigpoll::CONNECTOR,

@@ -159,7 +159,6 @@ impl MappingSettings {
             };
         Mapping {
             event: text(&self.event, known.event),
-            verbatim: known.verbatim,
             id: list(&self.id, known.id),
             time: text(&self.time, known.time),
             user: text(&self.user, known.user),
