@@ -10,7 +10,7 @@
 
 mod calls;
 
-use headwater_core::{event::title_case, prelude::*, time::parse_time};
+use headwater_core::{event::title_case, prelude::*, spec::EMAIL, time::parse_time};
 
 /// The registry's line.
 pub const CONNECTOR: Connector = Connector::new(
@@ -21,7 +21,7 @@ pub const CONNECTOR: Connector = Connector::new(
 )
 .settings::<Klaviyo>()
 .events::<Klaviyo>(&WEBHOOK)
-.spec(calls::SPEC);
+.spec(EMAIL);
 
 /// Settings of a Klaviyo source.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -15,6 +15,7 @@
 
 use headwater_core::connector::Connector;
 
+mod activecampaign;
 mod airship;
 mod alloyflow;
 mod amazon_s3;
@@ -28,7 +29,10 @@ mod clevertap;
 mod cloudevents;
 mod commandbar;
 mod configcat;
+mod customer_io;
+mod delighted;
 mod deway_ai;
+mod drip;
 mod dub;
 mod elastic_path;
 mod elastic_path_cx_studio;
@@ -43,6 +47,11 @@ mod iterate;
 mod klaviyo;
 mod klenty;
 mod launchdarkly;
+mod listrak;
+mod mailchimp;
+mod mailjet;
+mod mailmodo;
+mod mandrill;
 mod moengage_source;
 mod moesif_api_analytics;
 mod navattic;
@@ -57,6 +66,8 @@ mod quin_ai;
 mod salesforce;
 mod segment;
 mod selligent_marketing_cloud;
+mod sendgrid;
+mod sendgrid_marketing_campaigns;
 mod shopify;
 mod shopify_fueled;
 mod shopify_littledata;
@@ -65,6 +76,7 @@ mod statsig;
 mod stripe;
 mod synap;
 mod userguiding;
+mod vero;
 mod voucherify;
 mod webhook;
 mod wecheer;
@@ -76,6 +88,7 @@ mod zigpoll;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    activecampaign::CONNECTOR,
     airship::CONNECTOR,
     alloyflow::CONNECTOR,
     amazon_s3::CONNECTOR,
@@ -89,7 +102,10 @@ pub static ALL: &[Connector] = &[
     cloudevents::CONNECTOR,
     commandbar::CONNECTOR,
     configcat::CONNECTOR,
+    customer_io::CONNECTOR,
+    delighted::CONNECTOR,
     deway_ai::CONNECTOR,
+    drip::CONNECTOR,
     dub::CONNECTOR,
     elastic_path::CONNECTOR,
     elastic_path_cx_studio::CONNECTOR,
@@ -104,6 +120,11 @@ pub static ALL: &[Connector] = &[
     klaviyo::CONNECTOR,
     klenty::CONNECTOR,
     launchdarkly::CONNECTOR,
+    listrak::CONNECTOR,
+    mailchimp::CONNECTOR,
+    mailjet::CONNECTOR,
+    mailmodo::CONNECTOR,
+    mandrill::CONNECTOR,
     moengage_source::CONNECTOR,
     moesif_api_analytics::CONNECTOR,
     navattic::CONNECTOR,
@@ -118,6 +139,8 @@ pub static ALL: &[Connector] = &[
     salesforce::CONNECTOR,
     segment::CONNECTOR,
     selligent_marketing_cloud::CONNECTOR,
+    sendgrid::CONNECTOR,
+    sendgrid_marketing_campaigns::CONNECTOR,
     shopify_fueled::CONNECTOR,
     shopify_littledata::CONNECTOR,
     standard_webhooks::CONNECTOR,
@@ -125,6 +148,7 @@ pub static ALL: &[Connector] = &[
     stripe::CONNECTOR,
     synap::CONNECTOR,
     userguiding::CONNECTOR,
+    vero::CONNECTOR,
     voucherify::CONNECTOR,
     webhook::CONNECTOR,
     wecheer::CONNECTOR,

@@ -3,7 +3,11 @@
 //! Common fields are those of the [Spec](https://segment.com/docs/connections/spec/common/); a member that the
 //! Spec does not know stays with the call as it came.
 
+mod email;
+
 use jiff::Timestamp;
+
+pub use email::EMAIL;
 
 use crate::{
     error::{Error, Result},

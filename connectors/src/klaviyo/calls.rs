@@ -1,4 +1,4 @@
-//! Klaviyo's events: the topics of system webhooks, and what its own Segment integration posts.
+//! Klaviyo's events: the topics of system webhooks.
 
 use headwater_core::spec::CallType;
 
@@ -74,19 +74,4 @@ pub const TOPICS: &[CallType] = &[
     topic("event:klaviyo.ready_to_review", "Review Ready", PROFILE, "a product can be reviewed"),
     topic("event:klaviyo.submitted_review", "Product Reviewed", PROFILE, "a review was written"),
     topic("event:klaviyo.submitted_rating", "Rating Submitted", PROFILE, "a rating was given"),
-];
-
-/// What Klaviyo's own Segment integration posts with a write key: the Email Spec.
-#[rustfmt::skip]
-pub const SPEC: &[CallType] = &[
-    CallType::track("Email Delivered", email!()).when("the receiving server took it"),
-    CallType::track("Email Opened", email!("context.ip text, context.userAgent text"))
-        .when("the recipient opened it, images shown"),
-    CallType::track("Email Link Clicked", email!("link_id text, link_url text, context.ip text, context.userAgent text"))
-        .when("the recipient clicked a link, click tracking on"),
-    CallType::track("Email Unsubscribed", email!("list_id text, list_name text, context.ip text, context.userAgent text"))
-        .when("the recipient used the unsubscribe link"),
-    CallType::track("Email Bounced", email!()).when("the receiving server refused it"),
-    CallType::track("Email Marked as Spam", email!("context.ip text, context.userAgent text"))
-        .when("the recipient complained"),
 ];

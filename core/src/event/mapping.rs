@@ -4,11 +4,12 @@
 //! A *locator* is text that says where something stands: a [path](Record::get) into the item (`data.customer.id`), or
 //! `envelope:` and a path into what surrounds the items, `header:` and a name, `query:` and a name, `surface:` for the
 //! surface's path and `tail:` for what follows it in the URL, `received:` for the time of receipt (which tells two
-//! events apart whose bodies are the same), or `'text'` for that text itself. A path that ends in `.*` leads to the first
+//! events apart whose bodies are the same), `sha256:` and a path for the hex digest of what stands there, or `'text'` for that text itself. A path that ends in `.*` leads to the first
 //! member of an object that holds text. Of several locators, parted by `|`, the first that holds text counts; "" is
 //! nowhere.
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use super::{Item, Items, Webhook, title_case};
 use crate::{
@@ -19,9 +20,9 @@ use crate::{
 };
 
 /// Where the items of a webhook say what a call wants to know. A connector writes it as a difference from
-/// [`Mapping::NEW`].
+/// [`Mapping::NEW`], and for one item as a difference from its own: `Mapping { user: &self.user_id, ..MAPPING }`.
 #[derive(Clone, Copy, Debug)]
-pub struct Mapping {
+pub struct Mapping<'m> {
     /// The vendor's name of the event: [`CallType::native`] says which call it is; one that is not listed is a track
     /// call with its words in Title Case.
     pub event: &'static str,
@@ -32,8 +33,8 @@ pub struct Mapping {
     pub id: &'static [&'static str],
     /// When it happened.
     pub time: &'static str,
-    /// The person, in our own database.
-    pub user: &'static str,
+    /// The person, in our own database; often the settings say where.
+    pub user: &'m str,
     /// The person, by another name: where `user` is nowhere, a call has to have this one.
     pub anonymous: &'static str,
     /// The person whom `user` does not name: the anonymous id then, and only then.
@@ -58,7 +59,7 @@ pub struct Mapping {
     pub prefix: &'static str,
 }
 
-impl Mapping {
+impl Mapping<'static> {
     /// One that knows nothing yet.
     pub const NEW: Self = Self {
         event: "",
@@ -77,7 +78,9 @@ impl Mapping {
         lift: &[],
         prefix: "event_",
     };
+}
 
+impl Mapping<'_> {
     /// The call that an item of `webhook` stands for.
     pub fn call(&self, webhook: &Webhook, item: &Item<'_>) -> Result<Call> {
         let native = text(item, self.event)?.ok_or_else(|| nowhere("the event's name", self.event))?;
@@ -203,6 +206,10 @@ fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
             Some(("surface", _)) => Some(item.surface.to_owned()),
             Some(("tail", _)) => Some(item.delivery.path_tail.clone()),
             Some(("received", _)) => Some(item.delivery.received_at.to_string()),
+            Some(("sha256", path)) => {
+                let text = item.record.text(path)?.filter(|text| !text.trim().is_empty());
+                text.map(|text| hex::encode(Sha256::digest(text)))
+            }
             _ => match one.strip_prefix('\'').and_then(|one| one.strip_suffix('\'')) {
                 Some(text) => Some(text.to_owned()),
                 None => match one.strip_suffix(".*") {
@@ -375,6 +382,29 @@ mod tests {
                 r#""context":{"groupId":"a1","traits":{"email":"a@b"},"ip":"::1"}}"#
             )]
         );
+    }
+
+    #[test]
+    fn settings_say_where_the_person_is_and_an_address_may_be_hashed() {
+        struct Chosen(String);
+        impl EventSource for Chosen {
+            fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
+                Vec::new()
+            }
+            fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
+                let mapping = Mapping { user: &self.0, anonymous: "sha256:mail", ..MAPPING };
+                Ok(vec![mapping.call(&WEBHOOK, item)?.into()])
+            }
+        }
+        let now = "2026-11-01T00:00:00Z".parse().unwrap();
+        let body = r#"{"events":[{"type":"a","mail":"a@b","no":7},{"type":"a","mail":" "}]}"#;
+        let delivery = Delivery::fetched(now, Bytes::from(body));
+        let mapped = map_delivery("toy", &Chosen("no".into()), &WEBHOOK.surfaces[0], &delivery);
+        let Output::Call(call) = &mapped.outputs[0].1 else { panic!("no call") };
+        // printf 'a@b' | sha256sum
+        let digest = "7508d8b5018ea640b85269861a101203f0c26900555268e930025dac844b0f35";
+        assert_eq!((call.user_id.as_deref(), call.anonymous_id.as_deref()), (Some("7"), Some(digest)));
+        assert!(mapped.rejected[0].to_string().contains("whom it is about"), "an empty address is nobody");
     }
 
     #[test]
