@@ -15,20 +15,34 @@
 
 use headwater_core::connector::Connector;
 
+mod aircall;
 mod braze;
+mod freshchat;
+mod ibm_watson_assistant;
+mod intercom;
 mod klaviyo;
+mod marketo;
 mod salesforce;
+mod salesforce_marketing_cloud;
 mod segment;
 mod stripe;
+mod twilio;
 mod zendesk;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
+    aircall::CONNECTOR,
     braze::CONNECTOR,
+    freshchat::CONNECTOR,
+    ibm_watson_assistant::CONNECTOR,
+    intercom::CONNECTOR,
     klaviyo::CONNECTOR,
+    marketo::CONNECTOR,
     salesforce::CONNECTOR,
+    salesforce_marketing_cloud::CONNECTOR,
     segment::CONNECTOR,
     stripe::CONNECTOR,
+    twilio::CONNECTOR,
     zendesk::CONNECTOR,
 ];
 
