@@ -9,7 +9,7 @@ use std::{hint::black_box, path::PathBuf, sync::Arc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use headwater::{
     inbox::{DeliveryKind, StoredDelivery},
-    pipeline::{Fate, Filter, Limits, Source, normalise},
+    pipeline::{Fate, Filter, Limits, Source, Sources, normalise},
     warehouse::calls::CallBatches,
 };
 use headwater_core::{auth::Secret, connector::Connector, event::Delivery, record::Record, spec::Call};
@@ -101,7 +101,7 @@ fn batch(calls: usize) -> StoredDelivery {
 /// As the normaliser does it: from the inbox's bytes to the calls log's.
 fn map(bytes: &bytes::Bytes, source: &Source, out: &mut Vec<u8>) {
     let stored = StoredDelivery::decode(bytes).expect("a delivery");
-    for (_, fate) in normalise(&stored, source, LIMITS, 1).items {
+    for (_, fate) in normalise(&stored, source, &Sources::new(), LIMITS, 1).items {
         match fate {
             Fate::Eligible(call) => call.write(out),
             Fate::Change(change) => out.extend_from_slice(change.record.bytes()),
@@ -161,7 +161,7 @@ fn proving(c: &mut Criterion) {
 
 fn flattening(c: &mut Criterion) {
     let segment = headwater_connectors::find("segment").expect("segment");
-    let calls: Vec<bytes::Bytes> = normalise(&batch(100), &source(segment), LIMITS, 1)
+    let calls: Vec<bytes::Bytes> = normalise(&batch(100), &source(segment), &Sources::new(), LIMITS, 1)
         .items
         .into_iter()
         .filter_map(|(_, fate)| match fate {

@@ -16,34 +16,112 @@
 use headwater_core::connector::Connector;
 
 mod aircall;
+mod airship;
+mod alloyflow;
+mod amazon_s3;
+mod antavo;
+mod autopilothq;
+mod beamer;
+mod blueshift;
 mod braze;
+mod candu;
+mod clevertap;
+mod cloudevents;
+mod commandbar;
+mod deway_ai;
+mod facebook_lead_ads;
+mod factual_engine;
 mod freshchat;
+mod gwen_webhooks;
 mod ibm_watson_assistant;
+mod inflection;
+mod insider;
 mod intercom;
+mod iterable;
+mod iterate;
 mod klaviyo;
+mod klenty;
 mod marketo;
+mod moengage_source;
+mod moesif_api_analytics;
+mod navattic;
+mod nudgespot;
+mod onetrust;
+mod outgrow;
+mod paytronix;
+mod pendo;
+mod provesource;
+mod quin_ai;
 mod salesforce;
 mod salesforce_marketing_cloud;
 mod segment;
+mod selligent_marketing_cloud;
+mod standard_webhooks;
 mod stripe;
+mod synap;
 mod twilio;
+mod userguiding;
+mod webhook;
+mod wecheer;
+mod white_label_loyalty;
+mod zapier;
 mod zendesk;
+mod zigpoll;
 
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
     aircall::CONNECTOR,
+    airship::CONNECTOR,
+    alloyflow::CONNECTOR,
+    amazon_s3::CONNECTOR,
+    antavo::CONNECTOR,
+    autopilothq::CONNECTOR,
+    beamer::CONNECTOR,
+    blueshift::CONNECTOR,
     braze::CONNECTOR,
+    candu::CONNECTOR,
+    clevertap::CONNECTOR,
+    cloudevents::CONNECTOR,
+    commandbar::CONNECTOR,
+    deway_ai::CONNECTOR,
+    facebook_lead_ads::CONNECTOR,
+    factual_engine::CONNECTOR,
     freshchat::CONNECTOR,
+    gwen_webhooks::CONNECTOR,
     ibm_watson_assistant::CONNECTOR,
+    inflection::CONNECTOR,
+    insider::CONNECTOR,
     intercom::CONNECTOR,
+    iterable::CONNECTOR,
+    iterate::CONNECTOR,
     klaviyo::CONNECTOR,
+    klenty::CONNECTOR,
     marketo::CONNECTOR,
+    moengage_source::CONNECTOR,
+    moesif_api_analytics::CONNECTOR,
+    navattic::CONNECTOR,
+    nudgespot::CONNECTOR,
+    onetrust::CONNECTOR,
+    outgrow::CONNECTOR,
+    paytronix::CONNECTOR,
+    pendo::CONNECTOR,
+    provesource::CONNECTOR,
+    quin_ai::CONNECTOR,
     salesforce::CONNECTOR,
     salesforce_marketing_cloud::CONNECTOR,
     segment::CONNECTOR,
+    selligent_marketing_cloud::CONNECTOR,
+    standard_webhooks::CONNECTOR,
     stripe::CONNECTOR,
+    synap::CONNECTOR,
     twilio::CONNECTOR,
+    userguiding::CONNECTOR,
+    webhook::CONNECTOR,
+    wecheer::CONNECTOR,
+    white_label_loyalty::CONNECTOR,
+    zapier::CONNECTOR,
     zendesk::CONNECTOR,
+    zigpoll::CONNECTOR,
 ];
 
 /// The connector of that name.

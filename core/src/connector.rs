@@ -63,6 +63,13 @@ pub struct Events {
     pub open: Open<dyn EventSource>,
 }
 
+impl Events {
+    /// What the webhook of a source looks like.
+    pub fn webhook_of(&self, source: &dyn EventSource) -> &'static Webhook {
+        source.webhook().unwrap_or(self.webhook)
+    }
+}
+
 /// A source without settings: the vendor posts Spec calls with a write key, and that is all.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

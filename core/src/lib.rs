@@ -28,7 +28,7 @@ pub mod prelude {
     pub use serde_json::{Value, json};
 
     pub use crate::{
-        auth::{Auth, Carry, ClientAuth, Grant, OAuth, Secret, Secrets},
+        auth::{Auth, Aws, Carry, ClientAuth, Grant, OAuth, Secret, Secrets},
         connector::Connector,
         cursor::{At, More, Pages, Partition, Put, Read, Since, TimeFormat, Windows},
         error::{Error, Kind, Result},

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     error::{Error, Result},
     record::{Fields, Raw, Record, line, write_string},
-    time::parse_time,
+    time::{parse_time, write_time},
 };
 
 /// Which of the six calls.
@@ -238,7 +238,11 @@ impl Call {
     /// Nothing is validated but the shape: what is no object where the Spec wants one, or no string, stays in
     /// `rest` under its name, and validation counts it.
     pub fn parse(record: &Record, kind: Option<CallKind>) -> Result<Self> {
-        let mut members = record.fields()?;
+        Self::of(record.fields()?, kind)
+    }
+
+    /// The same, where its members are at hand.
+    pub fn of(mut members: Fields, kind: Option<CallKind>) -> Result<Self> {
         let kind = match kind {
             Some(kind) => {
                 members.take("type");
@@ -305,7 +309,9 @@ impl Call {
         ] {
             if let Some(time) = time {
                 member(name, out);
-                write_string(&time.to_string(), out);
+                out.push(b'"');
+                write_time(time, out);
+                out.push(b'"');
             }
         }
         for (name, fields) in [

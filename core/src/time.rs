@@ -3,7 +3,7 @@
 use jiff::{
     Timestamp, civil,
     fmt::{rfc2822, strtime},
-    tz::TimeZone,
+    tz::{Offset, TimeZone},
 };
 
 /// Reads a time in any of the forms that vendors use: RFC 3339 (also with `+0000`, a space for the `T`, or no zone,
@@ -42,6 +42,36 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
+/// Writes a time in RFC 3339, in UTC, with as many places behind the point as it needs: as its `Display` does, which takes several times
+/// as long, and every call has some.
+pub(crate) fn write_time(time: Timestamp, out: &mut Vec<u8>) {
+    let at = Offset::UTC.to_datetime(time);
+    if at.year() < 0 {
+        return out.extend_from_slice(time.to_string().as_bytes());
+    }
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    for (from, to, number) in [
+        (0, 4, i32::from(at.year())),
+        (5, 7, i32::from(at.month())),
+        (8, 10, i32::from(at.day())),
+        (11, 13, i32::from(at.hour())),
+        (14, 16, i32::from(at.minute())),
+        (17, 19, i32::from(at.second())),
+        (20, 29, at.subsec_nanosecond()),
+    ] {
+        let mut rest = number;
+        for digit in text[from..to].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+    }
+    let zeros = text[20..29].iter().rev().take_while(|digit| **digit == b'0').count();
+    // Without any places the point goes too.
+    let end = if zeros == 9 { 19 } else { 29 - zeros };
+    out.extend_from_slice(&text[..end]);
+    out.push(b'Z');
+}
+
 fn parse_number(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let whole: i64 = whole.parse().ok()?;
@@ -61,6 +91,23 @@ fn parse_number(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_as_they_are_shown() {
+        let around = [0, 1, 999, 1_000, 123_000_000, 120_000_000, 999_999_999, 100, 5_000];
+        let seconds = [0, 1, -1, 951_782_400, 1_790_000_000, -62_135_596_800, 253_402_207_199];
+        for time in seconds.iter().flat_map(|second| around.map(|nano| Timestamp::new(*second, nano))) {
+            let Ok(time) = time else { continue };
+            let mut out = Vec::new();
+            write_time(time, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), time.to_string());
+        }
+        for time in [Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH] {
+            let mut out = Vec::new();
+            write_time(time, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), time.to_string());
+        }
+    }
 
     #[test]
     fn every_form_that_vendors_use() {

@@ -5,8 +5,8 @@ use headwater_core::{
     auth::Secret,
     error::{Error, Result},
     event::{
-        Delivery, EventSource, Item, Items, Mapped, Output, Surface, Webhook, accounts, lookups,
-        map_delivery, map_some, split, title_case,
+        Delivery, EventSource, Item, Items, Mapped, Output, Surface, Webhook, map_delivery, map_some, split,
+        title_case,
     },
     object::{Change, Request},
     signature::Signature,
@@ -44,6 +44,8 @@ fn json_is_split_wherever_the_list_stands() {
     assert_eq!(items(Items::Json("data.events"), r#"{"data":{"events":[{"a":1}]}}"#), [r#"{"a":1}"#]);
     assert_eq!(items(Items::Json("profiles"), r#"{"profiles":{"a":1}}"#), [r#"{"a":1}"#]);
     assert_eq!(items(Items::Json("events|event"), r#"{"event":{"a":1}}"#), [r#"{"a":1}"#]);
+    assert_eq!(items(Items::Json("events|"), r#"{"events":[{"a":1}]}"#), [r#"{"a":1}"#]);
+    assert_eq!(items(Items::Json("events|"), r#"[{"a":1},{"b":2}]"#), [r#"{"a":1}"#, r#"{"b":2}"#]);
     assert_eq!(items(Items::Json("events"), r#"{"events":[]}"#), [""; 0]);
     let entries = r#"{"entry":[{"id":1,"changes":[{"a":1},{"a":2}]},{"id":2},{"id":3,"changes":[{"a":3}]}]}"#;
     let found = items(Items::Json("entry.*.changes"), entries);
@@ -254,10 +256,10 @@ fn ids_without_the_vendors_tell_events_apart_and_trust_retries() {
 #[test]
 fn look_ups_and_accounts_are_asked_item_by_item() {
     let mut delivery = delivery(r#"[{"account":"a","ask":"/1"},{},{"account":"b","ask":"/2"},{"ask":"/3"}]"#);
-    let asked = lookups(&Probe, &WEBHOOK.surfaces[0], &delivery);
-    let asked: Vec<_> = asked.iter().map(|(index, request)| (*index, request.path.as_str())).collect();
-    assert_eq!(asked, [(0, "/1"), (2, "/2"), (3, "/3")]);
-    assert_eq!(accounts(&Probe, &WEBHOOK.surfaces[0], &delivery), [(0, "a".into()), (2, "b".into())]);
+    let asked = map(&delivery);
+    let paths: Vec<_> = asked.asks.iter().map(|(index, request)| (*index, request.path.as_str())).collect();
+    assert_eq!(paths, [(0, "/1"), (2, "/2"), (3, "/3")]);
+    assert_eq!(asked.outputs.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1], "it asks for nothing");
     delivery.lookups = vec![
         (0, Bytes::from_static(br#"{"name":"Found"}"#)),
         (2, Bytes::new()),
@@ -273,6 +275,45 @@ fn look_ups_and_accounts_are_asked_item_by_item() {
     let some =
         map_some("probe", &Probe, &WEBHOOK.surfaces[0], &delivery, |item| Probe.account(item).is_some());
     assert_eq!(some.outputs.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
+}
+
+#[test]
+fn items_of_other_accounts_are_left_to_their_sources() {
+    let delivery = delivery(r#"[{"account":"a","id":1},{"id":2},{"account":"b","id":3,"ask":"/3"}]"#);
+    let whose = |own: &'static str| {
+        let mapped = map_delivery("probe", &Own(own), &WEBHOOK.surfaces[0], &delivery);
+        let own: Vec<u32> = mapped.outputs.iter().map(|(index, _)| *index).collect();
+        (own, mapped.foreign, mapped.asks.len())
+    };
+    assert_eq!(whose("a"), (vec![0, 1], vec![(2, "b".into())], 0), "who is another's asks nothing here");
+    assert_eq!(whose("b"), (vec![1], vec![(0, "a".into())], 1));
+    let all = map(&delivery);
+    assert_eq!((all.outputs.len(), all.foreign.len()), (2, 0), "a source without an account takes all");
+}
+
+/// The probe, for one account.
+struct Own(&'static str);
+
+impl EventSource for Own {
+    fn secrets(&self, surface: &Surface) -> Vec<Secret> {
+        Probe.secrets(surface)
+    }
+
+    fn account(&self, item: &Item<'_>) -> Option<String> {
+        Probe.account(item)
+    }
+
+    fn own_account(&self) -> Option<String> {
+        Some(self.0.to_owned())
+    }
+
+    fn lookups(&self, item: &Item<'_>) -> Vec<Request> {
+        Probe.lookups(item)
+    }
+
+    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
+        Probe.map(item)
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Read [`service`] first: it puts the parts together. An object's way leads through [`sync`], an event's through [`receive`],
 //! [`inbox`] and [`pipeline`]; both end in [`warehouse`], calls also in [`destinations`].
 
+mod bloom;
 pub mod cli;
 pub mod config;
 pub mod destinations;

@@ -45,6 +45,30 @@ impl Library {
 
     /// Lets it send `calls` calls; `file` then says what it sent. `told` are further variables for its program.
     pub fn run(&self, headwater: &Headwater, file: &Path, calls: usize, told: &[(&str, &str)]) {
+        let done = self
+            .command()
+            .env("WRITE_KEY", write_key(self.source))
+            .env("URL", headwater.url())
+            .env("SENT", file)
+            .env("COUNT", calls.to_string())
+            .env("TMPDIR", headwater.folder())
+            .envs(told.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the library's program runs");
+        assert!(
+            done.status.success(),
+            "{} ended with {}:\n{}{}\nheadwater's log ends:\n{}",
+            self.program,
+            done.status,
+            String::from_utf8_lossy(&done.stdout),
+            String::from_utf8_lossy(&done.stderr),
+            headwater.log_end(),
+        );
+    }
+
+    /// Its program, with what it needs installed.
+    pub fn command(&self) -> Command {
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
         let packages = target().join("clients");
         let kind = match self.runtime {
@@ -71,31 +95,14 @@ impl Library {
         if let Some(chromium) = words.next() {
             command.env("CHROMIUM", chromium);
         }
-        let done = command
+        command
             .arg(clients.join("programs").join(self.program))
-            .env("WRITE_KEY", write_key(self.source))
-            .env("URL", headwater.url())
-            .env("SENT", file)
-            .env("COUNT", calls.to_string())
             .env("PACKAGES", &packages)
-            .env("TMPDIR", headwater.folder())
-            .envs(told.iter().copied())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONUTF8", "1")
             // A proxy of the machine is not asked for loopback.
             .env("NO_PROXY", "127.0.0.1")
-            .env("no_proxy", "127.0.0.1")
-            .stdin(Stdio::null())
-            .output()
-            .expect("the library's program runs");
-        assert!(
-            done.status.success(),
-            "{} ended with {}:\n{}{}\nheadwater's log ends:\n{}",
-            self.program,
-            done.status,
-            String::from_utf8_lossy(&done.stdout),
-            String::from_utf8_lossy(&done.stderr),
-            headwater.log_end(),
-        );
+            .env("no_proxy", "127.0.0.1");
+        command
     }
 }

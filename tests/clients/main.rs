@@ -1,10 +1,12 @@
 //! Real clients: five libraries as their users install them, each sending more than a thousand mixed calls to a running `headwater run`.
 //! Every call that a library put on the wire has to be in the warehouse exactly once with its fields unchanged, and nothing else. And a
-//! real receiver: what a webhook destination is sent is proven by the library of Standard Webhooks.
+//! real receiver: what a webhook destination is sent is proven by the library of Standard Webhooks. And a real store: files are read from an S3 that
+//! takes no request without a good signature.
 
 mod headwater;
 mod json;
 mod library;
+mod s3;
 mod sent;
 mod stored;
 

@@ -50,6 +50,15 @@ const BROKEN: &[Broken] = &[
         subject: || edit("config.json", "api_key", "apikey"),
     },
     Broken {
+        law: "docs",
+        what: "a_page_of_yesterday",
+        says: "is not what the code says",
+        subject: || {
+            let klaviyo = headwater_connectors::find("klaviyo").expect("it is in the registry");
+            with(Connector { title: "Klaviyo as it was", ..*klaviyo })
+        },
+    },
+    Broken {
         law: "names",
         what: "capital_letters",
         says: "not in lower snake case",
@@ -180,6 +189,37 @@ const BROKEN: &[Broken] = &[
     Broken { law: "refusals", what: "swallows", says: "a 403 to", subject: || fault("swallows") },
     Broken { law: "refusals", what: "lenient", says: "a 401 to", subject: || fault("lenient") },
     Broken { law: "leaves", what: "gives_up", says: "is no error", subject: || fault("gives up") },
+    Broken { law: "pull", what: "pulls_once", says: "never asked for", subject: || fault("pulls once") },
+    Broken {
+        law: "pull",
+        what: "a_rejected_event",
+        says: "fetched and rejected",
+        subject: || {
+            edit(
+                "_pull.http",
+                "\"type\":\"person.joined\",\"at\":\"2026-10-31T12:00:01Z\"",
+                "\"at\":\"soon\"",
+            )
+        },
+    },
+    Broken {
+        law: "pull_resume",
+        what: "pulls_from_memory",
+        says: "deliveries instead of",
+        subject: || fault("pulls from memory"),
+    },
+    Broken {
+        law: "lookups",
+        what: "asks_elsewhere",
+        says: "none of this API's hosts",
+        subject: || edit_all("asks elsewhere"),
+    },
+    Broken {
+        law: "lookups",
+        what: "asked_by_nobody",
+        says: "never asked for",
+        subject: || edit("_lookups.http", "### ", "### first\nGET /v1/people/p9\nHTTP/1.1 200\n\n{}\n### "),
+    },
     Broken { law: "proof", what: "closed", says: "has no secret", subject: || fault("closed") },
     Broken {
         law: "proof",
@@ -303,6 +343,16 @@ fn fault(name: &str) -> Parts {
 }
 
 const PEOPLE: Collection = COLLECTIONS[2];
+
+/// The good one, whose look-ups go to another host, and are recorded as such.
+fn edit_all(name: &str) -> Parts {
+    let mut parts = fault(name);
+    if let Some(text) = parts.files.get_mut("_lookups.http") {
+        *text =
+            String::from_utf8_lossy(text).replace("GET /v1", "GET https://elsewhere.example.net/v1").into();
+    }
+    parts
+}
 
 /// The good one with another `people`.
 fn people(collection: Collection) -> Parts {

@@ -19,7 +19,7 @@ pub struct Fixtures {
     pub catalog: Catalog,
     /// A source that has been set up.
     pub config: Config,
-    /// Recorded exchanges, by the file's stem: a collection, a feed, `_auth`, `_check`, `_catalog`, `_lookups`, or
+    /// Recorded exchanges, by the file's stem: a collection, a feed, `_auth`, `_check`, `_catalog`, `_lookups`, `_pull`, or
     /// `<collection>.empty`.
     pub recordings: BTreeMap<String, Vec<Exchange>>,
     /// Deliveries, by name.
@@ -191,7 +191,7 @@ impl Fixtures {
 
     /// The collections and feeds that have a recording.
     pub fn recorded(&self) -> impl Iterator<Item = &str> {
-        let common = ["_auth", "_check", "_catalog", "_lookups"];
+        let common = ["_auth", "_check", "_catalog", "_lookups", "_pull"];
         self.recordings
             .keys()
             .map(String::as_str)

@@ -16,6 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 #[cfg(feature = "program")]
 mod broken;
+mod docs;
 #[cfg(feature = "program")]
 mod engine;
 mod fixture;

@@ -1,5 +1,5 @@
-//! A connector for trying the laws: a list with children, a list of linked pages, a feed, signed webhooks. It is sound,
-//! unless its settings name a fault.
+//! A connector for trying the laws: a list with children, a list of linked pages, a feed, signed webhooks with look-ups, a
+//! stream. It is sound, unless its settings name a fault.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,8 @@ use crate::fixture::Files;
 pub const CONNECTOR: Connector = Connector::new("toy", "Toy", "other", "https://toy.example.com/docs")
     .settings::<Toy>()
     .objects::<Toy>(COLLECTIONS, FEEDS)
-    .events::<Toy>(&WEBHOOK);
+    .events::<Toy>(&WEBHOOK)
+    .pull::<Toy>();
 
 /// An account of nobody.
 #[derive(Deserialize, JsonSchema)]
@@ -182,7 +183,43 @@ impl Toy {
     }
 }
 
+#[async_trait]
+impl EventPull for Toy {
+    fn api(&self, account: &Account) -> Result<Api> {
+        ObjectSource::api(self, account)
+    }
+
+    async fn check(&self, client: &Client) -> Result<Account> {
+        ObjectSource::check(self, client).await
+    }
+
+    async fn pull(&self, client: &Client, cursor: &Value) -> Result<Pulled> {
+        let count = self.pages.load(Ordering::Relaxed).to_string();
+        let after = match (cursor.as_str(), self.fault.as_str()) {
+            (_, "pulls from memory") => Some(count.as_str()).filter(|count| *count != "0"),
+            (after, _) => after,
+        };
+        let request = Request::get("/v1/stream");
+        let request = after.iter().fold(request, |request, after| request.query("after", *after));
+        let answer = client.send(request).await?;
+        let page = Record::parse(&answer.body)?;
+        let next: Option<String> = page.text("next")?;
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        let more = next.is_some() && self.fault != "pulls once";
+        let cursor = next.map_or(cursor.clone(), Value::from);
+        let mut deliveries = vec![("", Delivery::fetched(Timestamp::now(), answer.body))];
+        deliveries.retain(|_| page.parts("events").is_ok_and(|events| !events.is_empty()));
+        Ok(Pulled { deliveries, cursor, more })
+    }
+}
+
 impl EventSource for Toy {
+    fn lookups(&self, item: &Item<'_>) -> Vec<Request> {
+        let asked = item.record.text("ask").ok().flatten();
+        let host = if self.fault == "asks elsewhere" { "https://elsewhere.example.net" } else { "" };
+        asked.map(|id| Request::get(format!("{host}/v1/people/{id}"))).into_iter().collect()
+    }
+
     fn secrets(&self, _: &Surface) -> Vec<Secret> {
         match self.fault.as_str() {
             "closed" => Vec::new(),
@@ -203,6 +240,9 @@ impl EventSource for Toy {
         };
         if self.fault == "panics" {
             assert!(item.record.get::<String>("plan").is_ok(), "there is no plan");
+        }
+        for found in &item.lookups {
+            rest.set_text("name", found.text("name")?.as_deref());
         }
         let id = rest.take_text("id");
         let user = rest.take_text("user_id");
@@ -290,6 +330,15 @@ pub fn files() -> Files {
             ]),
         ),
         (
+            "_pull.http",
+            http(&[
+                ("/v1/stream", r#"{"events":[{"id":"s1","type":"person.joined","at":"2026-10-31T12:00:00Z","user_id":"p1"}],"next":"1"}"#),
+                ("/v1/stream?after=1", r#"{"events":[{"id":"s2","type":"person.joined","at":"2026-10-31T12:00:01Z","user_id":"p2"}],"next":"2"}"#),
+                ("/v1/stream?after=2", r#"{"events":[],"next":null}"#),
+            ]),
+        ),
+        ("_lookups.http", http(&[("/v1/people/p1", r#"{"name":"Ada"}"#)])),
+        (
             "person_joined.json",
             r#"{"events":[{"id":"e1","type":"person.joined","at":"2026-10-31T12:00:00Z","user_id":"p1","plan":"team","is_trial":true,"is_new":true}]}"#.to_owned(),
         ),
@@ -300,12 +349,12 @@ pub fn files() -> Files {
         ),
         (
             "person_known.json",
-            r#"{"events":[{"id":"e2","type":"person.known","at":1793448000,"user_id":"p1","email":"ada@example.com","plan":"new"}]}"#.to_owned(),
+            r#"{"events":[{"id":"e2","type":"person.known","at":1793448000,"user_id":"p1","email":"ada@example.com","plan":"new","ask":"p1"}]}"#.to_owned(),
         ),
         (
             "person_known.calls.json",
             r#"[{"type":"identify","messageId":"toy:e2","userId":"p1","timestamp":"2026-10-31T12:00:00Z",
-                "originalTimestamp":"2026-10-31T12:00:00Z","receivedAt":"2026-11-01T00:00:00Z","traits":{"email":"ada@example.com","plan":"new"}}]"#.to_owned(),
+                "originalTimestamp":"2026-10-31T12:00:00Z","receivedAt":"2026-11-01T00:00:00Z","traits":{"email":"ada@example.com","plan":"new","ask":"p1","name":"Ada"}}]"#.to_owned(),
         ),
     ]);
     texts.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()

@@ -3,11 +3,13 @@
 
 mod away;
 mod boundary;
+mod confirm;
 mod cursors;
 mod durable;
 mod families;
 mod feeds;
 mod kills;
+mod lookups;
 mod outbox;
 mod outcomes;
 mod partitions;

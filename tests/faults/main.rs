@@ -9,6 +9,7 @@
 mod away;
 mod boundary;
 mod clock;
+mod events;
 mod ingest;
 mod live;
 mod startup;

@@ -4,6 +4,7 @@
 //! is the way through the user's browser.
 
 mod authorize;
+pub mod aws;
 mod oauth;
 pub(crate) mod session;
 
@@ -14,7 +15,10 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-pub use self::authorize::{Consent, consent};
+pub use self::{
+    authorize::{Consent, consent},
+    aws::Aws,
+};
 use crate::error::Result;
 
 /// A credential. It is never printed, never written back, and marked `writeOnly` in the settings' schema.
@@ -90,6 +94,8 @@ pub enum Auth {
     Header(&'static str, Secret),
     /// The key in a query parameter of this name.
     Query(&'static str, Secret),
+    /// Signed as AWS wants it (Signature Version 4).
+    Aws(Aws),
     /// A token that an OAuth 2 server issues and that the client renews.
     OAuth(OAuth),
 }
@@ -159,6 +165,7 @@ impl fmt::Debug for Auth {
             Auth::Basic(..) => f.write_str("Basic([secret])"),
             Auth::Header(name, _) => write!(f, "Header({name}, [secret])"),
             Auth::Query(name, _) => write!(f, "Query({name}, [secret])"),
+            Auth::Aws(keys) => keys.fmt(f),
             Auth::OAuth(oauth) => oauth.fmt(f),
         }
     }

@@ -29,6 +29,11 @@ pub struct Mapped {
     pub outputs: Vec<(u32, Output)>,
     /// The items that could not be mapped; one at place 0 without a record if the delivery could not be split.
     pub rejected: Vec<Rejected>,
+    /// What has to be asked first, by the place of the item that asks, in the order of its requests. These items are not
+    /// mapped: their answers are missing.
+    pub asks: Vec<(u32, Request)>,
+    /// Items of other accounts than the source's own, and which: not mapped, for they are another source's.
+    pub foreign: Vec<(u32, String)>,
 }
 
 /// Maps a delivery to `surface`. The same delivery always gives the same; nothing that it holds makes this fail or
@@ -52,9 +57,21 @@ pub fn map_some(
 ) -> Mapped {
     let mut mapped = Mapped::default();
     let mut ids = Ids::new(connector, delivery);
+    let own = source.own_account();
     let rejected = each(surface, delivery, |item| {
-        let ordinal = ids.ordinal(&item.record);
+        ids.meet(&item.record);
         if !wanted(item) {
+            return Ok(());
+        }
+        if let Some(own) = &own
+            && let Some(account) = guarded(|| Ok(source.account(item)))?.filter(|account| account != own)
+        {
+            mapped.foreign.push((item.index, account));
+            return Ok(());
+        }
+        let requests = guarded(|| Ok(source.lookups(item)))?;
+        if requests.len() > item.lookups.len() {
+            mapped.asks.extend(requests.into_iter().map(|request| (item.index, request)));
             return Ok(());
         }
         let mut outputs = guarded(|| source.map(item))?;
@@ -62,32 +79,12 @@ pub fn map_some(
             Output::Call(call) => Some(call),
             Output::Change(_) => None,
         });
-        ids.finish(item, ordinal, calls);
+        ids.finish(item, calls);
         mapped.outputs.extend(outputs.into_iter().map(|output| (item.index, output)));
         Ok(())
     });
     mapped.rejected = rejected;
     mapped
-}
-
-/// What has to be asked before the delivery can be mapped, with the place of the item that asks.
-pub fn lookups(source: &dyn EventSource, surface: &Surface, delivery: &Delivery) -> Vec<(u32, Request)> {
-    let mut out = Vec::new();
-    each(surface, delivery, |item| {
-        out.extend(guarded(|| Ok(source.lookups(item)))?.into_iter().map(|request| (item.index, request)));
-        Ok(())
-    });
-    out
-}
-
-/// The account of each item that names one.
-pub fn accounts(source: &dyn EventSource, surface: &Surface, delivery: &Delivery) -> Vec<(u32, String)> {
-    let mut out = Vec::new();
-    each(surface, delivery, |item| {
-        out.extend(guarded(|| Ok(source.account(item)))?.map(|account| (item.index, account)));
-        Ok(())
-    });
-    out
 }
 
 /// Does something with each item, and gathers those with which it cannot be done.
@@ -140,8 +137,11 @@ struct Ids<'a> {
     delivery: &'a Delivery,
     /// The headers that name the event, in the order of their names.
     headers: Vec<(&'a str, &'a [u8])>,
+    /// The items that have been met, those from `counted` on not yet counted: mostly the vendor gives ids, and nobody asks.
+    met: Vec<Bytes>,
+    counted: usize,
     /// How often an item has been met, by its digest.
-    met: HashMap<[u8; 32], u32>,
+    counts: HashMap<[u8; 32], u32>,
 }
 
 impl<'a> Ids<'a> {
@@ -153,19 +153,31 @@ impl<'a> Ids<'a> {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
         headers.sort();
-        Self { connector, delivery, headers, met: HashMap::new() }
+        Self { connector, delivery, headers, met: Vec::new(), counted: 0, counts: HashMap::new() }
     }
 
-    /// How many items of this delivery that are the same came before this one.
-    fn ordinal(&mut self, record: &Record) -> u32 {
-        let count = self.met.entry(Sha256::digest(record.bytes()).into()).or_default();
-        *count += 1;
-        *count - 1
+    /// The next item of the delivery.
+    fn meet(&mut self, record: &Record) {
+        self.met.push(record.bytes().clone());
+    }
+
+    /// How many items of this delivery that are the same came before the last one that has been met.
+    fn ordinal(&mut self) -> u32 {
+        let mut last = 0;
+        if self.met.len() > 1 {
+            for item in &self.met[self.counted..] {
+                let count = self.counts.entry(Sha256::digest(item).into()).or_default();
+                last = *count;
+                *count += 1;
+            }
+            self.counted = self.met.len();
+        }
+        last
     }
 
     /// Gives the calls of one item their message ids and their time of receipt. The first one's id is the vendor's; the
     /// further ones' has their place behind it.
-    fn finish<'c>(&self, item: &Item<'_>, ordinal: u32, calls: impl Iterator<Item = &'c mut Call>) {
+    fn finish<'c>(&mut self, item: &Item<'_>, calls: impl Iterator<Item = &'c mut Call>) {
         let mut first: Option<String> = None;
         for (call, place) in calls.zip(0u32..) {
             call.received_at = Some(self.delivery.received_at);
@@ -173,7 +185,7 @@ impl<'a> Ids<'a> {
             let id = match (own.is_empty(), &first) {
                 (false, _) => own,
                 (true, Some(first)) => first.clone(),
-                (true, None) => self.digest(item, ordinal, call),
+                (true, None) => self.digest(item, call),
             };
             let suffix = if place == 0 { String::new() } else { format!(":{place}") };
             call.message_id = self.fit(&id, &suffix);
@@ -182,7 +194,8 @@ impl<'a> Ids<'a> {
     }
 
     /// An id that the vendor did not give: of the item's bytes, the headers that name the event, the time.
-    fn digest(&self, item: &Item<'_>, ordinal: u32, call: &Call) -> String {
+    fn digest(&mut self, item: &Item<'_>, call: &Call) -> String {
+        let ordinal = self.ordinal();
         let mut digest = Sha256::new();
         let mut add = |part: &[u8]| {
             digest.update((part.len() as u64).to_le_bytes());

@@ -2,16 +2,18 @@
 //! call's properties as it came.
 //!
 //! A *locator* is text that says where something stands: a [path](Record::get) into the item (`data.customer.id`), or
-//! `envelope:` and a path into what surrounds the items, `header:` and a name, `query:` and a name, `tail:` for what
-//! follows the surface in the URL, or `'text'` for that text itself. Of several, parted by `|`, the first that holds
-//! text counts; "" is nowhere.
+//! `envelope:` and a path into what surrounds the items, `header:` and a name, `query:` and a name, `surface:` for the
+//! surface's path and `tail:` for what follows it in the URL, `received:` for the time of receipt (which tells two
+//! events apart whose bodies are the same), or `'text'` for that text itself. A path that ends in `.*` leads to the first
+//! member of an object that holds text. Of several locators, parted by `|`, the first that holds text counts; "" is
+//! nowhere.
 
 use jiff::Timestamp;
 
 use super::{Item, Items, Webhook, title_case};
 use crate::{
     error::{Error, Result},
-    record::{Fields, Raw, shorten},
+    record::{Fields, Raw, Record, shorten},
     spec::{Call, CallKind, CallType},
     time::parse_time,
 };
@@ -23,6 +25,8 @@ pub struct Mapping {
     /// The vendor's name of the event: [`CallType::native`] says which call it is; one that is not listed is a track
     /// call with its words in Title Case.
     pub event: &'static str,
+    /// Events that are not listed keep their name as it is: the vendor's customers name them.
+    pub verbatim: bool,
     /// The vendor's id of the event: the message id. Of several the first has to be there, the others are put behind it
     /// if they are (`message_id`, `type`). Without one the item's digest is the id.
     pub id: &'static [&'static str],
@@ -32,6 +36,8 @@ pub struct Mapping {
     pub user: &'static str,
     /// The person, by another name: where `user` is nowhere, a call has to have this one.
     pub anonymous: &'static str,
+    /// The person whom `user` does not name: the anonymous id then, and only then.
+    pub otherwise: &'static str,
     /// The person's address: `context.traits.email`.
     pub email: &'static str,
     /// The account: of a group call its `groupId`, else `context.groupId`.
@@ -43,6 +49,8 @@ pub struct Mapping {
     /// Members of the item with another name among the properties: `("click.url", "link_url")`. The first one with a
     /// value has the name; others keep their own.
     pub names: &'static [(&'static str, &'static str)],
+    /// Members of the item that nobody else may see: a secret that the vendor sends along, our own address with its key.
+    pub secret: &'static [&'static str],
     /// Objects of the item whose members become properties of their own (`data`, `data.click`); "" has no meaning here.
     pub lift: &'static [&'static str],
     /// What is put before the name of a property that is taken by another or by a column of every call (`id`,
@@ -54,15 +62,18 @@ impl Mapping {
     /// One that knows nothing yet.
     pub const NEW: Self = Self {
         event: "",
+        verbatim: false,
         id: &[],
         time: "",
         user: "",
         anonymous: "",
+        otherwise: "",
         email: "",
         group: "",
         previous: "",
         context: &[],
         names: &[],
+        secret: &[],
         lift: &[],
         prefix: "event_",
     };
@@ -70,10 +81,9 @@ impl Mapping {
     /// The call that an item of `webhook` stands for.
     pub fn call(&self, webhook: &Webhook, item: &Item<'_>) -> Result<Call> {
         let native = text(item, self.event)?.ok_or_else(|| nowhere("the event's name", self.event))?;
-        let listed = webhook.by_native(&native);
-        let mut call = listed.map_or_else(|| Call::track(title_case(&native)), CallType::call);
+        let mut call = webhook.by_native(&native).map_or_else(|| Call::new(CallKind::Track), CallType::call);
         if call.kind == CallKind::Track && call.name.as_deref().is_none_or(str::is_empty) {
-            call.name = Some(title_case(&native));
+            call.name = Some(if self.verbatim { native.trim().to_owned() } else { title_case(&native) });
         }
         self.fill(webhook, item, call)
     }
@@ -86,7 +96,11 @@ impl Mapping {
             .user(text(item, self.user)?)
             .anonymous(text(item, self.anonymous)?);
         if call.user_id.is_none() && call.anonymous_id.is_none() {
-            return Err(nowhere("whom it is about", &format!("{}|{}", self.user, self.anonymous)));
+            call.anonymous_id = text(item, self.otherwise)?;
+        }
+        if call.user_id.is_none() && call.anonymous_id.is_none() {
+            let places = [self.user, self.anonymous, self.otherwise].join("|");
+            return Err(nowhere("whom it is about", &places));
         }
         let group = text(item, self.group)?;
         match call.kind {
@@ -132,6 +146,9 @@ impl Mapping {
                 rest.take_at(path);
             }
         }
+        for path in self.secret {
+            rest.take_at(path);
+        }
         let mut properties = Fields::default();
         for (path, name) in self.names {
             if properties.get(name).is_none()
@@ -168,8 +185,10 @@ fn around(webhook: &Webhook, item: &Item<'_>) -> Result<Option<Fields>> {
     };
     let mut around = item.envelope.fields()?;
     for path in paths.split('|') {
-        // Behind a star the envelope is what the star found.
-        around.take_at(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside));
+        // Behind a star the envelope is what the star found. What stands at a path after the first one is no list of ours.
+        if around.take_at(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside)).is_some() {
+            break;
+        }
     }
     Ok(Some(around))
 }
@@ -181,10 +200,15 @@ fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
             Some(("header", name)) => item.header(name).map(str::to_owned),
             Some(("query", name)) => item.delivery.query_value(name),
             Some(("envelope", path)) => item.envelope.text(path)?,
+            Some(("surface", _)) => Some(item.surface.to_owned()),
             Some(("tail", _)) => Some(item.delivery.path_tail.clone()),
+            Some(("received", _)) => Some(item.delivery.received_at.to_string()),
             _ => match one.strip_prefix('\'').and_then(|one| one.strip_suffix('\'')) {
                 Some(text) => Some(text.to_owned()),
-                None => item.record.text(one)?,
+                None => match one.strip_suffix(".*") {
+                    Some(path) => first_member(&item.record, path)?,
+                    None => item.record.text(one)?,
+                },
             },
         };
         if let Some(text) = found.filter(|text| !text.trim().is_empty()) {
@@ -192,6 +216,12 @@ fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+/// The first member of the object at `path` that holds text.
+fn first_member(record: &Record, path: &str) -> Result<Option<String>> {
+    let Some(object) = record.part(path)? else { return Ok(None) };
+    Ok(object.fields()?.iter().find_map(|(_, value)| value.text().filter(|text| !text.trim().is_empty())))
 }
 
 /// The path into the item that a locator's text comes from, if it comes from there.
@@ -282,11 +312,12 @@ mod tests {
         id: &["id"],
         time: "created",
         user: "data.customer.externalId",
-        anonymous: "data.customer.id|'nobody'",
+        anonymous: "data.customer.id|data.ids.*|'nobody'",
         email: "data.customer.email",
         group: "envelope:account",
         context: &[("ip", "data.click.ip")],
         names: &[("data.click.url", "link_url"), ("data.click.href", "link_url")],
+        secret: &["data.token"],
         lift: &["data.click", "data"],
         ..Mapping::NEW
     };
@@ -295,7 +326,7 @@ mod tests {
         surfaces: &[Surface {
             path: "",
             signature: Signature::None { why: "a test" },
-            items: Items::Json("events"),
+            items: Items::Json("events|sent"),
         }],
         calls: &[
             CallType::track("Link Clicked", "").native("link.clicked"),
@@ -353,5 +384,46 @@ mod tests {
         assert!(calls[0].contains(r#""event":"Orders Paid","properties":{"data":"text"}"#), "{calls:?}");
         assert!(maps(body, None)[0].contains("the event's name is missing: nothing at header:x-topic, type"));
         assert!(maps(body, Some("account.made"))[0].contains("the group is missing"), "no account");
+    }
+
+    #[test]
+    fn names_of_the_customers_own_stay_and_bodies_that_are_the_same_are_told_apart() {
+        const OWN: Mapping = Mapping {
+            event: "type|surface:",
+            verbatim: true,
+            time: "received:",
+            user: "who",
+            otherwise: "email",
+            ..Mapping::NEW
+        };
+        let call = |body: &'static str, surface: &str| {
+            let delivery = Delivery::fetched("2026-11-01T00:00:00Z".parse().unwrap(), body.into());
+            let record = crate::record::Record::parse(&delivery.body).unwrap();
+            let item = Item {
+                record: record.clone(),
+                envelope: &record,
+                index: 0,
+                surface,
+                delivery: &delivery,
+                lookups: vec![],
+            };
+            OWN.call(&WEBHOOK, &item).unwrap()
+        };
+        let own = call(r#"{"type":" my_own event","who":1}"#, "");
+        assert_eq!(own.name.as_deref(), Some("my_own event"));
+        assert_eq!(own.timestamp, Some("2026-11-01T00:00:00Z".parse().unwrap()));
+        assert_eq!(call(r#"{"who":1}"#, "link.clicked").name.as_deref(), Some("Link Clicked"));
+        assert_eq!(call(r#"{"who":1,"email":"a@b"}"#, "x").anonymous_id, None);
+        assert_eq!(call(r#"{"email":"a@b"}"#, "x").anonymous_id.as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn an_id_of_any_name_will_do_and_secrets_go_nowhere() {
+        let calls =
+            maps(r#"{"events":[{"id":"e1","type":"t","data":{"token":"x","ids":{"a":null,"b":7}}}]}"#, None);
+        assert!(
+            calls[0].contains(r#""anonymousId":"7","event":"T","properties":{"ids":{"a":null,"b":7}}"#),
+            "{calls:?}"
+        );
     }
 }

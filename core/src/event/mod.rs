@@ -9,7 +9,7 @@ mod kit;
 mod mapping;
 mod split;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use crate::{
     spec::{Call, CallType},
 };
 
-pub use finish::{Mapped, accounts, lookups, map_delivery, map_some};
+pub use finish::{Mapped, map_delivery, map_some};
 pub use kit::title_case;
 pub use mapping::Mapping;
 pub use split::{MAX_FIELDS, MAX_ITEMS, Piece, split};
@@ -40,6 +40,11 @@ pub trait EventSource: Send + Sync {
     /// The secrets that prove deliveries to `surface`, newest first; several while one is being rotated. None given:
     /// a signed surface is closed, never unsigned.
     fn secrets(&self, surface: &Surface) -> Vec<Secret>;
+
+    /// What its webhook looks like, where the settings say so; none: as the connector declares it.
+    fn webhook(&self) -> Option<&'static Webhook> {
+        None
+    }
 
     /// The answer to a delivery that only asks whether we are here, or proves that the URL is ours.
     fn handshake(&self, _delivery: &Delivery) -> Option<Handshake> {
@@ -58,7 +63,8 @@ pub trait EventSource: Send + Sync {
         None
     }
 
-    /// The account that this source is for, where app-level webhooks bring its items.
+    /// The account that this source is for, where app-level webhooks bring its items. A source without one maps whatever
+    /// comes to its address.
     fn own_account(&self) -> Option<String> {
         None
     }
@@ -69,8 +75,9 @@ pub trait EventSource: Send + Sync {
         Ok(None)
     }
 
-    /// What to ask the vendor before an item can be mapped; the answers are stored beside the delivery, so that a
-    /// replay asks nobody. The source whose account it is asks.
+    /// What to ask the vendor before an item can be mapped; the answers (JSON objects, at most 4 MiB) are stored beside the
+    /// delivery, so that a replay asks nobody. The source whose account it is asks. A refusal for good (403, 404, 410) is
+    /// an empty answer; while the vendor is away, the delivery waits.
     fn lookups(&self, _item: &Item<'_>) -> Vec<Request> {
         Vec::new()
     }
@@ -105,7 +112,8 @@ pub struct Surface {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Items {
     /// JSON: the array at this path, or the one object there; "" for the body itself. A step `*` stands for each item
-    /// (`entry.*.changes`); of several paths parted by `|` the first that is there counts (`events|event`).
+    /// (`entry.*.changes`); of several paths parted by `|` the first that is there counts (`events|event`; `events|` is
+    /// `events`, else the body).
     Json(&'static str),
     /// One JSON object a line.
     Ndjson,
@@ -182,6 +190,11 @@ impl Item<'_> {
     pub fn fields(&self) -> Result<Fields> {
         self.record.fields()
     }
+
+    /// This item with another record, that stands by itself: for what a vendor has packed into text, or wrapped twice.
+    pub fn with<'b>(&'b self, record: &'b Record) -> Item<'b> {
+        Item { record: record.clone(), envelope: record, lookups: self.lookups.clone(), ..*self }
+    }
 }
 
 /// What an item stands for.
@@ -231,7 +244,8 @@ impl Reply {
 pub struct Handshake {
     /// What to answer.
     pub reply: Reply,
-    /// What to ask the vendor afterwards (a verification that has to be confirmed).
+    /// What to ask the vendor afterwards, a few times until it succeeds (a verification that has to be confirmed), at the
+    /// [hosts](EventSource::lookup_api) that look-ups go to.
     pub then: Option<Request>,
 }
 
@@ -261,15 +275,23 @@ pub trait EventPull: Send + Sync {
     /// One cheap request that proves the credentials and tells which account they open.
     async fn check(&self, client: &Client) -> Result<Account>;
 
-    /// Reads on from `cursor` (null at first). The deliveries and the cursor go to the inbox in one fsync.
+    /// Reads on from `cursor` (null at first): a function of it, as a page is. The deliveries and the cursor go to the inbox
+    /// in one fsync. It may wait for news, as long as a page may take.
     async fn pull(&self, client: &Client, cursor: &Value) -> Result<Pulled>;
+
+    /// How long to wait after a pull that has come to the end, where the source has no schedule. A delivery to one of its
+    /// webhooks ends the wait: a vendor that notifies needs no more than an `EventSource` that maps it to nothing.
+    fn pause(&self) -> Duration {
+        Duration::from_secs(60)
+    }
 }
 
 /// What one [`EventPull::pull`] brought.
 #[derive(Clone, Debug, Default)]
 pub struct Pulled {
-    /// The events, as deliveries to the surface that maps them.
-    pub deliveries: Vec<Delivery>,
+    /// The events, as deliveries, each with the path of the surface that maps it; 16 MiB each and 48 MiB in all at most.
+    /// Their time of receipt is set when they are kept.
+    pub deliveries: Vec<(&'static str, Delivery)>,
     /// Where to go on.
     pub cursor: Value,
     /// Whether there is more at once.

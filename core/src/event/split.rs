@@ -1,10 +1,6 @@
 //! Taking a delivery apart: the things that happened, each by itself, so that a bad one spoils no other.
 
-use std::fmt;
-
 use bytes::Bytes;
-use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::{Delivery, Items, Surface, form::FormTree};
 use crate::{
@@ -63,6 +59,9 @@ fn json(body: &Bytes, paths: &str, place: &str) -> Result<Vec<Piece>> {
         return list(&whole, None, place);
     }
     for path in paths.split('|') {
+        if path.is_empty() {
+            return list(&whole, None, place);
+        }
         if let Some(pieces) = at(&whole, path, envelope.clone())? {
             return Ok(pieces);
         }
@@ -83,7 +82,7 @@ fn at(whole: &Raw, path: &str, envelope: Option<Record>) -> Result<Option<Vec<Pi
     let mut pieces = Vec::new();
     for holder in list(&found, None, outer)? {
         let envelope = holder.record.as_ref().ok().cloned();
-        match holder.record.and_then(|record| at(&Raw::parse(record.bytes())?, inner, Some(record))) {
+        match holder.record.and_then(|record| at(&Raw::from(record.clone()), inner, Some(record))) {
             Ok(Some(inside)) => pieces.extend(inside),
             Ok(None) => {
                 pieces.push(Piece { record: Err(Error::unexpected(format!("{inner} is missing"))), envelope })
@@ -106,16 +105,17 @@ fn list(value: &Raw, envelope: Option<Record>, place: &str) -> Result<Vec<Piece>
         let problem = format!("{place} holds neither an object nor an array, but {}", shown(value.bytes()));
         return Err(Error::unexpected(problem));
     }
-    let items = serde_json::Deserializer::from_slice(value.bytes()).deserialize_seq(AtMost)?;
-    let items = items.ok_or_else(too_many)?;
-    Ok(items
-        .into_iter()
-        .map(|item| piece(&value.bytes().slice_ref(item.get().as_bytes()), envelope.clone()))
-        .collect())
+    let items: Vec<Raw> = value.items()?.take(MAX_ITEMS + 1).collect();
+    if items.len() > MAX_ITEMS {
+        return Err(too_many());
+    }
+    let piece = |item: Raw| piece(Ok(item.clone()), item.bytes(), envelope.clone());
+    Ok(items.into_iter().map(piece).collect())
 }
 
-fn piece(json: &Bytes, envelope: Option<Record>) -> Piece {
-    let record = Record::parse(json)
+fn piece(found: Result<Raw>, json: &[u8], envelope: Option<Record>) -> Piece {
+    let record = found
+        .and_then(|raw| raw.record().ok_or_else(|| Error::unexpected("not a JSON object")))
         .map_err(|error| Error::unexpected(format!("{}: {}", error.message(), shown(json))));
     Piece { record, envelope }
 }
@@ -137,7 +137,7 @@ fn ndjson(body: &Bytes) -> Result<Vec<Piece>> {
         if pieces.len() == MAX_ITEMS {
             return Err(too_many());
         }
-        pieces.push(piece(&body.slice_ref(line), None));
+        pieces.push(piece(Raw::parse(&body.slice_ref(line)), line, None));
     }
     Ok(pieces)
 }
@@ -203,26 +203,4 @@ fn too_many() -> Error {
     Error::unexpected(format!(
         "more than {MAX_ITEMS} items in one delivery; set a smaller batch at the vendor"
     ))
-}
-
-/// The items of an array as slices; none if there are too many.
-struct AtMost;
-
-impl<'de> Visitor<'de> for AtMost {
-    type Value = Option<Vec<&'de RawValue>>;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut out = Vec::new();
-        while let Some(item) = items.next_element::<&'de RawValue>()? {
-            if out.len() < MAX_ITEMS {
-                out.push(item);
-            } else {
-                while items.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-                return Ok(None);
-            }
-        }
-        Ok(Some(out))
-    }
 }

@@ -68,6 +68,36 @@ impl Body {
         Ok(chunk)
     }
 
+    /// The next lines of a stream that never ends, whole ones, empty ones among them; nothing if none has come in time. One that
+    /// breaks off after them fails the next time.
+    pub async fn lines(&mut self, gather: Gather) -> Result<Bytes> {
+        let mut lines = BytesMut::new();
+        loop {
+            let patience = if lines.trim_ascii().is_empty() { gather.silence } else { gather.pause };
+            let end = match timeout(patience, self.next_chunk()).await {
+                Ok(Ok(Some(chunk))) => {
+                    lines.extend_from_slice(&chunk);
+                    if lines.len() < gather.most {
+                        continue;
+                    }
+                    last_line(&lines)
+                }
+                // The last line of a file may lack its end.
+                Ok(Ok(None)) => lines.len(),
+                Err(_) => last_line(&lines),
+                Ok(Err(error)) => match last_line(&lines) {
+                    0 => return Err(error),
+                    end => end,
+                },
+            };
+            if end == 0 && lines.len() >= gather.most {
+                return Err(Error::unexpected(format!("a line is longer than {} bytes", gather.most)));
+            }
+            lines.truncate(end);
+            return Ok(lines.freeze());
+        }
+    }
+
     /// Goes on `bytes` further without keeping anything. An answer that ends before is not the one that was read
     /// the last time.
     pub async fn skip(&mut self, bytes: u64) -> Result<()> {
@@ -135,6 +165,22 @@ impl fmt::Debug for Body {
         let (method, place) = &self.asked;
         write!(f, "Body({method} {place}, {} at {})", self.status(), self.offset)
     }
+}
+
+/// How the lines of a stream are gathered.
+#[derive(Clone, Copy, Debug)]
+pub struct Gather {
+    /// How long the first one is waited for.
+    pub silence: Duration,
+    /// How long each further one is waited for.
+    pub pause: Duration,
+    /// Once there are so many bytes, nothing more is waited for.
+    pub most: usize,
+}
+
+/// Where the last line ends that has come whole.
+fn last_line(lines: &[u8]) -> usize {
+    lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
 }
 
 /// An answer is larger than anybody wants to hold.

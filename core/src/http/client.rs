@@ -8,7 +8,10 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use http::{Method, StatusCode, header::LOCATION};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{COOKIE, LOCATION, SET_COOKIE},
+};
 use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 
@@ -16,16 +19,16 @@ use super::{
     Answer, Api, Body, Options, Share,
     address::{Address, Addresses, place, without_query},
     body::too_large,
-    dress::{Hop, body, dress},
+    dress::{Hop, auth, body, dress},
     judge,
     pace::{Pace, jiff_duration},
     shelf::Shelf,
     veil::Veil,
     vendor_clock::VendorClock,
-    wire::{Clock, Wire, late},
+    wire::{Clock, Wire, late, secret},
 };
 use crate::{
-    auth::{Auth, Secret, Token, session::Session},
+    auth::{Auth, Secret, Token, aws, session::Session},
     error::{Error, Kind, Result},
     object::{Account, Request},
 };
@@ -284,11 +287,20 @@ impl Client {
     ) -> Result<reqwest::Response> {
         let mut address = address.clone();
         let (mut method, mut content) = (request.method.clone(), request.body.clone());
+        let mut cookies: Option<HeaderValue> = None;
         for hop in 0..=REDIRECTS {
             let mut url = address.url.clone();
             let hop = Hop { address: &address, redirected: hop > 0, has_body: !content.is_empty() };
-            let headers = dress(&self.api, request, &hop, &mut url, token)?;
+            let mut headers = dress(&self.api, request, &hop, &mut url, token)?;
             let body = body(&self.api, request, &address, content.clone(), token);
+            if let Auth::Aws(keys) = auth(&self.api, &address) {
+                let (physical, _) = self.wire.addresses.physical(&url);
+                aws::sign(keys, &method, &physical, &mut headers, &body, self.vendor_time())?;
+                headers = secret(headers);
+            }
+            if let Some(cookies) = cookies.take() {
+                headers.insert(COOKIE, cookies);
+            }
             let response = self.wire.send(method.clone(), &url, headers, body).await?;
             let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
             let Some(location) = location.filter(|_| is_redirect(response.status())) else {
@@ -299,6 +311,8 @@ impl Client {
                 .addresses
                 .follow(&address, location)
                 .map_err(|error| self.wire.hide(error).within("redirect from", self.shown(&address)))?;
+            // Some tell a reader by it which of their servers has his stream.
+            cookies = baked(response.headers()).filter(|_| address.trusted);
             // As browsers do: only 307 and 308 keep what was asked.
             let keeps = matches!(response.status().as_u16(), 307 | 308);
             if !keeps && method != Method::HEAD {
@@ -420,6 +434,14 @@ fn sessions(api: &Api, wire: &Arc<Wire>, options: &Options) -> Result<Vec<Option
 fn wants_json(request: &Request) -> bool {
     let accept = request.headers.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case("accept"));
     accept.is_none_or(|(_, kinds)| kinds.contains("json"))
+}
+
+/// The cookies that come with a redirect, as the next request carries them.
+fn baked(headers: &HeaderMap) -> Option<HeaderValue> {
+    let pairs =
+        headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+    let pairs: Vec<&str> = pairs.map(str::trim).filter(|pair| pair.contains('=')).collect();
+    HeaderValue::from_str(&pairs.join("; ")).ok().filter(|value| !value.is_empty())
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -56,7 +56,8 @@ pub(super) fn dress(
         }
     }
     match auth(api, address) {
-        Auth::None => {}
+        // Signed last, when the whole request is there.
+        Auth::None | Auth::Aws(_) => {}
         Auth::Bearer(token) => {
             headers
                 .insert(AUTHORIZATION, header_value("authorization", &format!("Bearer {}", token.expose()))?);
@@ -131,7 +132,7 @@ fn escaped(kind: &str, text: &str) -> String {
 }
 
 /// What proves whose a request is, where it may be told.
-fn auth<'a>(api: &'a Api, address: &Address) -> &'a Auth {
+pub(super) fn auth<'a>(api: &'a Api, address: &Address) -> &'a Auth {
     let host = address.host.filter(|_| address.trusted).and_then(|host| api.hosts.get(host));
     host.map_or(&Auth::None, |host| &host.auth)
 }

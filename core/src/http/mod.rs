@@ -28,7 +28,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 pub use self::{
-    body::Body,
+    body::{Body, Gather},
     budget::{Budget, Share},
     client::Client,
     judge::retry_after,

@@ -41,6 +41,10 @@ impl Veil {
                         veil.fix(user);
                     }
                 }
+                Auth::Aws(keys) => {
+                    veil.fix(keys.secret.expose());
+                    keys.session_token.iter().for_each(|token| veil.fix(token.expose()));
+                }
                 Auth::OAuth(oauth) => {
                     oauth.client_secret.iter().for_each(|secret| veil.fix(secret.expose()));
                     match &oauth.grant {

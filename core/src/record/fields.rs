@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Raw, Record};
-use crate::error::Result;
+use super::{Next, Raw, Record, raw::unquoted, scan::Walk};
+use crate::error::{Error, Result};
 
 /// The members of one JSON object, in order: what a mapping takes apart and puts together again. Values are slices;
 /// none is parsed until asked for.
@@ -15,8 +15,25 @@ use crate::error::Result;
 pub struct Fields(Vec<(String, Raw)>);
 
 impl Fields {
-    /// The members of an object.
+    /// The members of an object that is known to be valid.
     pub(super) fn of(json: &Bytes) -> Result<Self> {
+        let mut walk = Walk::new(json);
+        let is_object = walk.peek() == Some(Next::Object);
+        walk.enter();
+        let mut out: Vec<(String, Raw)> = Vec::with_capacity(16);
+        while is_object && let Some(name) = walk.member() {
+            let name = unquoted(&json[name])?.into_owned();
+            let Some(value) = walk.value() else { break };
+            out.push((name, Raw(json.slice(value))));
+        }
+        match is_object && walk.has_ended() {
+            true => Ok(Self(out)),
+            false => Err(Error::unexpected("not a JSON object")),
+        }
+    }
+
+    /// The members of an object that may be none: it is proven on the way.
+    pub(super) fn proven(json: &Bytes) -> Result<Self> {
         Ok(Self(members(json)?))
     }
 

@@ -44,27 +44,21 @@ impl Record {
         Raw::parse(json)?.record().ok_or_else(|| Error::unexpected("not a JSON object"))
     }
 
-    /// Takes `json` as one record without looking at it: whoever made it knew that it is. Asking for its members proves it all the same.
+    /// Takes `json` as one record without looking at it: whoever made it knew that it is.
     pub fn known(json: Bytes) -> Self {
         Self(json)
     }
 
     /// The members of `json`, which is one record: the same as parsing it and then asking for its members, in one way through it.
     pub fn members(json: &Bytes) -> Result<Fields> {
-        Fields::of(json)
+        Fields::proven(json)
     }
 
     /// The records in the array at `path` of `body` ("" for the body itself; a step `*` goes through every item of an
     /// array: `entry.*.changes`). An object there counts as an array of
     /// one, and an absent or null member as none; anything else in it is an error.
     pub fn split(body: &Bytes, path: &str) -> Result<Vec<Self>> {
-        Raw::parse(body)?
-            .each(path)?
-            .into_iter()
-            .map(|item| {
-                item.record().ok_or_else(|| Error::unexpected("an item of the list is not an object"))
-            })
-            .collect()
+        records(Raw::parse(body)?.each(path)?)
     }
 
     /// The value at `path`, which must be there and of that type. A path is made of member names, places in arrays
@@ -91,7 +85,7 @@ impl Record {
     /// The scalar at `path` as text: a string as it is, a number or boolean as JSON writes it; none for null, an
     /// empty string, an array or an object. Ids are read so: vendors change their minds about quotes.
     pub fn text(&self, path: &str) -> Result<Option<String>> {
-        Ok(self.at(path)?.and_then(|raw| raw.text()).filter(|text| !text.is_empty()))
+        Ok(raw::at(&self.0, path)?.and_then(raw::text).filter(|text| !text.is_empty()).map(Cow::into_owned))
     }
 
     /// The first of `paths` that holds text.
@@ -130,7 +124,7 @@ impl Record {
             return Ok(parts);
         }
         match self.at(path)? {
-            Some(raw) => Record::split(&raw.0, ""),
+            Some(raw) => records(raw.each("")?),
             None => Ok(Vec::new()),
         }
     }
@@ -149,6 +143,12 @@ impl Record {
     pub fn line(&self) -> String {
         line(&self.0)
     }
+}
+
+fn records(items: Vec<Raw>) -> Result<Vec<Record>> {
+    let record =
+        |item: Raw| item.record().ok_or_else(|| Error::unexpected("an item of the list is not an object"));
+    items.into_iter().map(record).collect()
 }
 
 /// JSON on one line.

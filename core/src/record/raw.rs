@@ -1,15 +1,12 @@
-//! Any JSON value, as a counted slice, and the paths that lead into it.
+//! Any JSON value, as a counted slice, and the paths that lead into it. What is held here is valid: it is proven when it comes in, once.
 
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
-use serde::{
-    Deserialize, Serialize,
-    de::{DeserializeSeed, Deserializer, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Record, Scan};
+use super::{Next, Record, scan::Walk};
 use crate::error::{Error, Result};
 
 /// Any JSON value, as a counted slice of the body it came in.
@@ -36,30 +33,7 @@ impl Raw {
 
     /// The value at `path`, if it is there.
     pub fn find(&self, path: &str) -> Result<Option<Raw>> {
-        let mut here = self.clone();
-        for step in path.split('.') {
-            let (name, filter) = match step.split_once('[') {
-                Some((name, filter)) => (name, filter.trim_end_matches(']').split_once('=')),
-                None => (step, None),
-            };
-            let Some(next) = here.member(name)? else { return Ok(None) };
-            here = match filter {
-                None => next,
-                Some(_) if next.is_null() => return Ok(None),
-                Some((key, wanted)) => {
-                    let mut found = None;
-                    for item in next.items()? {
-                        if item.member(key)?.and_then(|value| value.text()).as_deref() == Some(wanted) {
-                            found = Some(item);
-                            break;
-                        }
-                    }
-                    let Some(found) = found else { return Ok(None) };
-                    found
-                }
-            };
-        }
-        Ok(Some(here))
+        Ok(at(&self.0, path)?.map(|found| self.part(found)))
     }
 
     /// The items at `path`: those of an array, a lone value as an array of one, none if it is absent or null. A step `*`
@@ -74,7 +48,7 @@ impl Raw {
             head => self.find(head)?,
         };
         let items = match here {
-            Some(here) if here.0.first() == Some(&b'[') => here.items()?,
+            Some(here) if here.0.first() == Some(&b'[') => here.items()?.collect(),
             Some(here) if !here.is_null() => vec![here],
             _ => Vec::new(),
         };
@@ -87,28 +61,17 @@ impl Raw {
         }
     }
 
-    /// The member of that name, or the item at that place.
-    fn member(&self, name: &str) -> Result<Option<Raw>> {
-        let found = match self.0.first() {
-            Some(b'{') => member(
-                std::str::from_utf8(&self.0)
-                    .map_err(|error| Error::unexpected(format!("not UTF-8: {error}")))?,
-                name,
-            ),
-            Some(b'[') => {
-                let Ok(place) = name.parse::<usize>() else { return Ok(None) };
-                let mut json = serde_json::Deserializer::from_slice(&self.0);
-                Place(place).deserialize(&mut json)?.map(RawValue::get)
-            }
-            _ => None,
-        };
-        Ok(found.map(|json| Raw(self.0.slice_ref(json.as_bytes()))))
+    /// The items, if it is an array.
+    pub fn items(&self) -> Result<impl Iterator<Item = Raw>> {
+        if self.0.first() != Some(&b'[') {
+            return Err(Error::unexpected("not a JSON array"));
+        }
+        Ok(items(&self.0).map(|item| self.part(item)))
     }
 
-    /// The items, if it is an array.
-    pub fn items(&self) -> Result<Vec<Raw>> {
-        let items: Vec<&RawValue> = serde_json::from_slice(&self.0)?;
-        Ok(items.into_iter().map(|raw| Raw(self.0.slice_ref(raw.get().as_bytes()))).collect())
+    /// A part of this value, which stands in its bytes.
+    fn part(&self, json: &[u8]) -> Raw {
+        Raw(self.0.slice_ref(json))
     }
 
     /// The value as a record, if it is an object.
@@ -118,11 +81,7 @@ impl Raw {
 
     /// A scalar as text (see [`Record::text`]).
     pub fn text(&self) -> Option<String> {
-        match self.0.first()? {
-            b'"' => serde_json::from_slice(&self.0).ok(),
-            b'{' | b'[' | b'n' => None,
-            _ => Some(String::from_utf8_lossy(&self.0).into_owned()),
-        }
+        text(&self.0).map(Cow::into_owned)
     }
 
     /// Whether it is null.
@@ -141,50 +100,85 @@ impl Raw {
 #[serde(transparent)]
 pub(super) struct Key<'k>(#[serde(borrow)] pub Cow<'k, str>);
 
-/// The last member of that name.
-fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
-    let mut scan = Scan::new(json);
-    scan.peek();
-    scan.enter();
+/// What stands at `path` of a value.
+pub(super) fn at<'j>(json: &'j [u8], path: &str) -> Result<Option<&'j [u8]>> {
+    let mut here = json;
+    for step in path.split('.') {
+        let (name, filter) = match step.split_once('[') {
+            Some((name, filter)) => (name, filter.trim_end_matches(']').split_once('=')),
+            None => (step, None),
+        };
+        let Some(next) = member(here, name) else { return Ok(None) };
+        here = match filter {
+            None => next,
+            Some(_) if next == b"null" => return Ok(None),
+            Some(_) if next.first() != Some(&b'[') => {
+                return Err(Error::unexpected(format!("{name} of {path} is not an array")));
+            }
+            Some((key, wanted)) => {
+                let is_wanted =
+                    |item: &&[u8]| member(item, key).and_then(text).is_some_and(|found| found == wanted);
+                let Some(found) = items(next).find(is_wanted) else { return Ok(None) };
+                found
+            }
+        };
+    }
+    Ok(Some(here))
+}
+
+/// The last member of that name, or the item at that place.
+fn member<'j>(json: &'j [u8], name: &str) -> Option<&'j [u8]> {
+    if json.first() == Some(&b'[') {
+        return items(json).nth(name.parse().ok()?);
+    }
+    let mut walk = Walk::new(json);
+    if walk.peek()? != Next::Object {
+        return None;
+    }
+    walk.enter();
     let mut found = None;
-    while let Some(quoted) = scan.member() {
-        let value = scan.value()?;
+    while let Some(quoted) = walk.member() {
+        let value = walk.value()?;
+        let quoted = &json[quoted];
         // Hardly any name is written with an escape.
-        let is_same = quoted == name
-            || quoted.contains('\\')
-                && serde_json::from_str::<String>(&format!("\"{quoted}\"")).is_ok_and(|other| other == name);
+        let is_same = quoted == name.as_bytes()
+            || quoted.contains(&b'\\') && unquoted(quoted).is_ok_and(|other| other == name);
         if is_same {
-            found = Some(value);
+            found = Some(&json[value]);
         }
     }
     found
 }
 
-/// Finds one item of an array.
-struct Place(usize);
+/// The items of an array; of anything else none.
+pub(super) fn items(json: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut walk = Walk::new(json);
+    let is_array = walk.peek() == Some(Next::Array);
+    walk.enter();
+    std::iter::from_fn(move || if is_array { walk.item().map(|item| &json[item]) } else { None }).fuse()
+}
 
-impl<'de> DeserializeSeed<'de> for Place {
-    type Value = Option<&'de RawValue>;
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_seq(self)
+/// A scalar as text.
+pub(super) fn text(json: &[u8]) -> Option<Cow<'_, str>> {
+    match json.first()? {
+        b'"' => unquoted(json.get(1..json.len().checked_sub(1)?)?).ok(),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(String::from_utf8_lossy(json)),
     }
 }
 
-impl<'de> Visitor<'de> for Place {
-    type Value = Option<&'de RawValue>;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
+/// What a string says, of what stands between its quotes.
+pub(super) fn unquoted(inside: &[u8]) -> Result<Cow<'_, str>> {
+    if memchr::memchr(b'\\', inside).is_none() {
+        let text = std::str::from_utf8(inside);
+        return text.map(Cow::Borrowed).map_err(|error| Error::unexpected(format!("not UTF-8: {error}")));
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        let mut place = 0;
-        while let Some(raw) = items.next_element::<&'de RawValue>()? {
-            if place == self.0 {
-                found = Some(raw);
-            }
-            place += 1;
-        }
-        Ok(found)
+    Ok(Cow::Owned(serde_json::from_slice(&[b"\"", inside, b"\""].concat())?))
+}
+
+impl From<Record> for Raw {
+    fn from(record: Record) -> Self {
+        Self(record.0)
     }
 }
 

@@ -4,10 +4,12 @@
 //! lone surrogates, which it refuses; and it checks again what has been checked. This reads values as they stand, in one
 //! pass and without a tree. It never panics, whatever the text; on invalid text it ends.
 
+use std::ops::Range;
+
 /// A place in JSON text.
 pub struct Scan<'a> {
     text: &'a str,
-    at: usize,
+    walk: Walk<'a>,
 }
 
 /// What comes next.
@@ -30,10 +32,43 @@ pub enum Next {
 impl<'a> Scan<'a> {
     /// At the start of `text`.
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, walk: Walk::new(text.as_bytes()) }
     }
 
     /// What the next value is; none at the end, or before what is no value.
+    pub fn peek(&mut self) -> Option<Next> {
+        self.walk.peek()
+    }
+
+    /// Enters the object that is next.
+    pub fn enter(&mut self) {
+        self.walk.enter();
+    }
+
+    /// The next member's name, as written between its quotes; none at the object's end, which is passed.
+    pub fn member(&mut self) -> Option<&'a str> {
+        self.walk.member().and_then(|name| self.text.get(name))
+    }
+
+    /// Passes the next value, of any depth, and gives it as it stands.
+    pub fn value(&mut self) -> Option<&'a str> {
+        self.walk.value().and_then(|value| self.text.get(value))
+    }
+}
+
+/// The same over bytes, where values are only passed on: it says where they stand.
+pub(super) struct Walk<'a> {
+    json: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// At the start of `json`.
+    pub fn new(json: &'a [u8]) -> Self {
+        Self { json, at: 0 }
+    }
+
+    /// See [`Scan::peek`].
     pub fn peek(&mut self) -> Option<Next> {
         self.space();
         Some(match self.byte()? {
@@ -47,18 +82,14 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// Enters the object that is next.
+    /// Enters the object or array that is next.
     pub fn enter(&mut self) {
         self.at += 1;
     }
 
-    /// The next member's name, as written between its quotes; none at the object's end, which is passed.
-    pub fn member(&mut self) -> Option<&'a str> {
-        self.space();
-        if self.byte() == Some(b',') {
-            self.at += 1;
-            self.space();
-        }
+    /// See [`Scan::member`].
+    pub fn member(&mut self) -> Option<Range<usize>> {
+        self.comma();
         if self.byte()? != b'"' {
             self.at += 1;
             return None;
@@ -69,8 +100,23 @@ impl<'a> Scan<'a> {
         Some(name)
     }
 
-    /// Passes the next value, of any depth, and gives it as it stands.
-    pub fn value(&mut self) -> Option<&'a str> {
+    /// The next item; none at the array's end, which is passed.
+    pub fn item(&mut self) -> Option<Range<usize>> {
+        self.comma();
+        if self.byte()? == b']' {
+            self.at += 1;
+            return None;
+        }
+        self.value()
+    }
+
+    /// Whether the last thing that was passed is the end of an object or array.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.at.checked_sub(1).and_then(|last| self.json.get(last)), Some(b'}' | b']'))
+    }
+
+    /// See [`Scan::value`].
+    pub fn value(&mut self) -> Option<Range<usize>> {
         let kind = self.peek()?;
         let start = self.at;
         match kind {
@@ -104,23 +150,30 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-        self.text.get(start..self.at)
+        Some(start..self.at)
     }
 
-    /// Passes the string that is next, and gives what is between its quotes.
-    fn quoted(&mut self) -> Option<&'a str> {
+    /// Passes the string that is next; what is between its quotes.
+    fn quoted(&mut self) -> Option<Range<usize>> {
         let start = self.at + 1;
-        let bytes = self.text.as_bytes();
         let mut at = start;
         loop {
-            match bytes.get(at)? {
-                b'"' => break,
-                b'\\' => at += 2,
-                _ => at += 1,
+            at += memchr::memchr2(b'"', b'\\', self.json.get(at..)?)?;
+            if self.json[at] == b'"' {
+                break;
             }
+            at += 2;
         }
         self.at = at + 1;
-        self.text.get(start..at)
+        Some(start..at)
+    }
+
+    fn comma(&mut self) {
+        self.space();
+        if self.byte() == Some(b',') {
+            self.at += 1;
+            self.space();
+        }
     }
 
     fn space(&mut self) {
@@ -130,7 +183,7 @@ impl<'a> Scan<'a> {
     }
 
     fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.json.get(self.at).copied()
     }
 }
 

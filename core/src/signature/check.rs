@@ -48,8 +48,7 @@ impl Signature {
             )));
         }
         match self {
-            Signature::Optional { one, .. } => one.check(delivery, &secrets, now),
-            Signature::Any(schemes) => {
+            Signature::Any(schemes) | Signature::Optional { one: Signature::Any(schemes), .. } => {
                 let mut refused: Option<Error> = None;
                 for scheme in *schemes {
                     match scheme.check(delivery, &own(scheme, &secrets), now) {
@@ -65,6 +64,7 @@ impl Signature {
                     Error::unsigned("surface is closed: it has no way to prove a delivery")
                 }))
             }
+            Signature::Optional { one, .. } => one.check(delivery, &secrets, now),
             _ => self.check(delivery, &secrets, now),
         }
     }
@@ -128,7 +128,7 @@ impl Signature {
                 Ok(())
             }
             Signature::Jwt { at, hash } => jwt(at, *hash, delivery, secrets, now),
-            // Not ways to prove anything, so none of them opens a list of ways; and lists do not nest.
+            // Not ways to prove anything, so none of them opens a list of ways; and lists of ways do not nest.
             Signature::None { .. } | Signature::Pulled | Signature::Any(_) | Signature::Optional { .. } => {
                 Err(Error::unsigned("surface is closed: it has no way to prove a delivery"))
             }

@@ -248,6 +248,11 @@ impl Signature {
 
     /// `Authorization: Bearer` and the secret.
     pub const BEARER: Self = Self::Token { at: Place::Header(&["authorization"]), prefix: "Bearer " };
+
+    /// What a vendor sends that leaves the choice to its customer: HTTP Basic (the secret is `user:password`), a bearer
+    /// token, or a header of any name (`Name: value`).
+    pub const CREDENTIALS: Self =
+        Self::Any(&[Self::Basic, Self::BEARER, Self::Token { at: Place::CustomHeader, prefix: "" }]);
 }
 
 impl Hmac {

@@ -65,7 +65,7 @@ impl EventPull for Airship {
         let Some(last) = last else { return Ok(Pulled { cursor: cursor.clone(), ..Pulled::default() }) };
         let offset: String = Record::parse(&lines.slice_ref(last))?.get("offset")?;
         Ok(Pulled {
-            deliveries: vec![Delivery::fetched(Timestamp::now(), lines)],
+            deliveries: vec![("", Delivery::fetched(Timestamp::now(), lines))],
             cursor: offset.into(),
             more: true,
         })

@@ -5,7 +5,9 @@ use headwater_connectors as connectors;
 use headwater_core::{
     connector::Connector,
     error::Result,
+    event::Surface,
     object::{Collection, Deletes, From},
+    signature::Signature,
     spec::CallType,
 };
 use serde_json::{Map, Value, json};
@@ -50,7 +52,8 @@ pub fn connector(connector: &Connector) -> Value {
     });
     let webhook = connector.events.map(|events| events.webhook);
     let mut delivery = Vec::new();
-    if webhook.is_some() {
+    let is_posted = |surface: &Surface| !matches!(surface.signature, Signature::Pulled);
+    if webhook.is_some_and(|webhook| webhook.surfaces.iter().any(is_posted)) {
         delivery.push("webhook");
     }
     if !connector.spec.is_empty() {

@@ -2,11 +2,13 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
 use clap::Args as ClapArgs;
 use headwater_connectors as connectors;
 use headwater_core::{
     error::{Error, Result},
     event::{self, Delivery, Output},
+    object::Request,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
@@ -16,7 +18,7 @@ use super::{End, say};
 use crate::{
     config::unknown_connector,
     inbox::{DeliveryKind, StoredDelivery},
-    pipeline::{Fate, Filter, Limits, Source, normalise},
+    pipeline::{Fate, Filter, Limits, Source, Sources, normalise},
 };
 
 /// The largest delivery that is read, in bytes.
@@ -42,6 +44,9 @@ pub(super) struct Args {
     /// The source's settings, as JSON: what a mapping needs of them.
     #[arg(long)]
     settings: Option<String>,
+    /// A JSON file with the answers to its look-ups, in order: an array. What is left out is as though the vendor had refused.
+    #[arg(long, value_name = "FILE")]
+    lookups: Option<std::path::PathBuf>,
     /// When it was received; now, if left out.
     #[arg(long)]
     received_at: Option<Timestamp>,
@@ -49,19 +54,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<End> {
     let connector = connectors::find(&args.connector).ok_or_else(|| unknown_connector(&args.connector))?;
-    let delivery = delivery(&args)?;
+    let mut delivery = delivery(&args)?;
     let mut rejected = Vec::new();
     let mut made = 0;
     let mut out = String::new();
     let Some(events) = connector.events else {
         return spec(connector, delivery);
     };
-    let surface = events
-        .webhook
-        .surfaces
-        .iter()
-        .find(|surface| surface.path == args.path)
-        .ok_or_else(|| Error::config(format!("{} has no surface {:?}", connector.name, args.path)))?;
     let settings = match &args.settings {
         None => example(&(connector.settings)().to_value()),
         Some(text) => {
@@ -69,7 +68,17 @@ pub(super) fn run(args: Args) -> Result<End> {
         }
     };
     let source = (events.open)(settings)?;
-    let mapped = event::map_delivery(connector.name, &*source, surface, &delivery);
+    let surface = events
+        .webhook_of(&*source)
+        .surfaces
+        .iter()
+        .find(|surface| surface.path == args.path)
+        .ok_or_else(|| Error::config(format!("{} has no surface {:?}", connector.name, args.path)))?;
+    let mut mapped = event::map_delivery(connector.name, &*source, surface, &delivery);
+    if !mapped.asks.is_empty() {
+        delivery.lookups = looked_up(&args, &mapped.asks)?;
+        mapped = event::map_delivery(connector.name, &*source, surface, &delivery);
+    }
     for (_, output) in mapped.outputs {
         made += 1;
         match output {
@@ -91,6 +100,20 @@ pub(super) fn run(args: Args) -> Result<End> {
         ))),
         None => Ok(End::Done),
     }
+}
+
+/// The answers to look-ups, as far as they are given.
+fn looked_up(args: &Args, asks: &[(u32, Request)]) -> Result<Vec<(u32, Bytes)>> {
+    let given: Vec<Box<serde_json::value::RawValue>> = match &args.lookups {
+        None => Vec::new(),
+        Some(file) => {
+            let wrong = |why: String| Error::config(format!("--lookups {}: {why}", file.display()));
+            let text = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?
+        }
+    };
+    let mut given = given.into_iter().map(|answer| Bytes::from(answer.get().to_owned()));
+    Ok(asks.iter().map(|(item, _)| (*item, given.next().unwrap_or_default())).collect())
 }
 
 /// A connector whose vendor posts Spec calls itself: one call, or a batch.
@@ -121,7 +144,7 @@ fn spec(connector: &'static headwater_core::connector::Connector, delivery: Deli
     };
     let limits = Limits { call_bytes: usize::MAX, batch_calls: usize::MAX };
     let mut wrong = None;
-    for (index, fate) in normalise(&stored, &source, limits, 0).items {
+    for (index, fate) in normalise(&stored, &source, &Sources::new(), limits, 0).items {
         match fate {
             Fate::Eligible(call) => say(&call.to_json())?,
             Fate::Rejected { reason, .. } if wrong.is_none() => {

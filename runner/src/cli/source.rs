@@ -296,12 +296,38 @@ pub(super) async fn sources(globals: &Globals, args: SourcesArgs) -> Result<End>
         say(&format!("{} ({})", text("name"), text("connector")))?;
         say(&format!("  schedule   {}", text("schedule")))?;
         say(&format!("  last run   {last}"))?;
+        if let Some(fetching) = source["fetching"].as_object() {
+            say(&format!("  fetching   {}", how(fetching)))?;
+        }
+        if let Some(waiting) = source["waiting_for_look_ups"].as_u64() {
+            say(&format!("  look-ups   {waiting} deliveries wait for the vendor's answers"))?;
+        }
+        if let (Some(what), Some(error)) =
+            (source["asked"]["what"].as_str(), source["asked"]["error"].as_str())
+        {
+            say(&format!(
+                "  {what} failed at {}: {error}",
+                source["asked"]["at"].as_str().unwrap_or_default()
+            ))?;
+        }
         say(&format!("  write key  {}", text("write_key")))?;
         for webhook in source["webhooks"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             say(&format!("  webhook    {webhook}"))?;
         }
     }
     Ok(End::Done)
+}
+
+/// How the fetching of a source's events goes, in a line.
+fn how(fetching: &serde_json::Map<String, Value>) -> String {
+    let text = |name: &str| fetching.get(name).and_then(Value::as_str);
+    let deliveries = fetching.get("deliveries").and_then(Value::as_u64).unwrap_or(0);
+    let since = format!("{deliveries} deliveries since the start");
+    match (text("error"), text("up_to_date")) {
+        (Some(error), _) => format!("{since}; it does not go on: {error}"),
+        (None, Some(time)) => format!("{since}; up to date at {time}"),
+        (None, None) => since,
+    }
 }
 
 pub(super) async fn quota(globals: &Globals, args: QuotaArgs) -> Result<End> {

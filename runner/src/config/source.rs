@@ -30,7 +30,8 @@ pub struct SourceSettings {
     /// Whether it syncs and receives.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// When its objects are synced: `every 3h`, five- or six-field cron, or `@hourly`; left out: only by hand.
+    /// When its objects are synced, and its events fetched: `every 3h`, five- or six-field cron, or `@hourly`; left out: objects only by
+    /// hand, events all the time.
     #[serde(default)]
     pub schedule: Option<String>,
     /// The zone that the schedule's hours are in, as IANA names it. UTC without one.
@@ -107,7 +108,7 @@ impl SourceSettings {
         let connector = self.connector()?;
         connector.validate(&self.settings).map_err(|error| Error::config(nearest(error.message())))?;
         if let Some(schedule) = &self.schedule {
-            if connector.objects.is_none() {
+            if connector.objects.is_none() && connector.pull.is_none() {
                 return Err(Error::config(format!(
                     "{} has no objects to sync: leave schedule out",
                     connector.title

@@ -42,10 +42,12 @@ pub enum DeliveryKind {
     Pixel,
     /// We fetched it.
     Pull,
+    /// No delivery: where the fetching goes on, as JSON, behind what it has fetched.
+    Cursor,
 }
 
 impl DeliveryKind {
-    const ALL: [Self; 4] = [Self::Webhook, Self::Tracking, Self::Pixel, Self::Pull];
+    const ALL: [Self; 5] = [Self::Webhook, Self::Tracking, Self::Pixel, Self::Pull, Self::Cursor];
 
     /// Its name, as the index and the console show it.
     pub fn name(self) -> &'static str {
@@ -54,6 +56,7 @@ impl DeliveryKind {
             Self::Tracking => "tracking",
             Self::Pixel => "pixel",
             Self::Pull => "pull",
+            Self::Cursor => "cursor",
         }
     }
 
@@ -63,6 +66,7 @@ impl DeliveryKind {
             Self::Tracking => 2,
             Self::Pixel => 3,
             Self::Pull => 4,
+            Self::Cursor => 5,
         }
     }
 }

@@ -152,7 +152,7 @@ fn deliveries(ledger: &Ledger, committed: u64) -> Line {
     for count in ledger.counts.iter().filter(|count| count.stage == DELIVERY) {
         line.add(&count.reason, count.n);
     }
-    line.add(IN_FLIGHT, (committed + 1).saturating_sub(ledger.inbox.max(1)));
+    line.add(IN_FLIGHT, (committed + 1).saturating_sub(ledger.inbox.max(1)) + ledger.waiting);
     line
 }
 

@@ -41,7 +41,11 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
     "CREATE TABLE replay (args TEXT PRIMARY KEY, began TEXT NOT NULL, since TEXT NOT NULL, until TEXT NOT NULL, next INTEGER NOT NULL,
                           end INTEGER NOT NULL) STRICT, WITHOUT ROWID;
      CREATE TABLE taken (quarantined INTEGER PRIMARY KEY) STRICT;",
-)];
+), M::up(waiting::TABLES)];
+
+mod waiting;
+
+pub use waiting::{Answer, Waiting};
 
 /// The stage of deliveries: each is counted once, by what became of it.
 pub const DELIVERY: &str = "delivery";
@@ -63,6 +67,8 @@ pub const SCHEMA: &str = "schema";
 pub const ELIGIBLE: &str = "eligible";
 /// The reason of a replay's changes to objects.
 pub const CHANGES: &str = "changes to objects";
+/// The reason of items whose account no source has.
+pub const UNROUTED: &str = "unrouted";
 /// The reason of what was there and cannot be read any more.
 pub const DAMAGED: &str = "damaged";
 
@@ -92,6 +98,12 @@ pub struct Entry {
     pub rejected: Vec<RejectedItem>,
     /// What a replay has done.
     pub replay: Option<ReplayStep>,
+    /// Deliveries that wait for look-ups from now on.
+    pub waiting: Vec<Waiting>,
+    /// Deliveries that do not wait any more.
+    pub settled: Vec<u64>,
+    /// Where the fetching of sources goes on: JSON.
+    pub cursors: BTreeMap<String, String>,
 }
 
 /// A step of a replay: messages become its deliveries', whoever had them, and rejected items are kept anew.
@@ -176,6 +188,8 @@ pub struct Ledger {
     pub calls: u64,
     /// Up to here all schemas have been loaded.
     pub loaded: u64,
+    /// Deliveries that wait for look-ups.
+    pub waiting: u64,
     /// All counts.
     pub counts: Vec<Count>,
 }
@@ -247,6 +261,7 @@ impl Books {
                 inbox: position(db, "inbox")?,
                 calls: position(db, "calls")?,
                 loaded: position(db, "loaded")?,
+                waiting: waiting::count(db)?,
                 counts: counts(db)?,
             })
         })
@@ -274,11 +289,13 @@ impl Books {
             let change = db.transaction()?;
             {
                 seen.note(&change, &entry.seen, today)?;
+                let again = entry.replay.iter().flat_map(|replay| &replay.deliveries).chain(&entry.settled);
+                for delivery in again {
+                    change
+                        .prepare_cached("DELETE FROM rejected WHERE delivery = ?")?
+                        .execute([number(*delivery)])?;
+                }
                 if let Some(replay) = &entry.replay {
-                    let mut clear = change.prepare_cached("DELETE FROM rejected WHERE delivery = ?")?;
-                    for delivery in &replay.deliveries {
-                        clear.execute([number(*delivery)])?;
-                    }
                     change
                         .prepare_cached("UPDATE replay SET next = ? WHERE args = ?")?
                         .execute(params![number(replay.next), replay.args])?;
@@ -311,6 +328,7 @@ impl Books {
                     change.execute("DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?", [REJECTED])?;
                 }
             }
+            waiting::enter(&change, &entry)?;
             set_position(&change, "inbox", entry.inbox)?;
             set_position(&change, "calls", entry.calls)?;
             change.commit()?;

@@ -16,6 +16,7 @@ use headwater_core::{
 pub mod aside;
 pub mod balance;
 pub mod books;
+pub mod enquirer;
 mod filter;
 pub(crate) mod frame;
 pub mod loader;
@@ -26,7 +27,7 @@ mod seen;
 mod validate;
 
 pub use filter::Filter;
-pub use normalise::{Fate, Limits, Source, Sources, normalise};
+pub use normalise::{Ask, Fate, Limits, Normalised, Source, Sources, normalise};
 
 /// The call in a pixel's query: base64 JSON in `data` (either alphabet, padded or not), or flat fields, nested by dots.
 pub fn pixel_record(query: &str) -> Result<Record> {

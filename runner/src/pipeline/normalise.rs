@@ -1,12 +1,16 @@
 //! One delivery becomes calls, changes and rejected items: pure, the same each time.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use headwater_core::{
     connector::Connector,
     error::{Error, Result},
-    event::{self, EventSource, Output, Rejected},
-    object::Change,
+    event::{EventSource, Output, Rejected, Surface, map_delivery, map_some, split},
+    object::{Change, Request},
     record::{Fields, Raw, Record},
     spec::{Call, CallKind},
     time::parse_time,
@@ -67,23 +71,76 @@ pub enum Fate {
         /// The call's message id.
         message_id: String,
     },
+    /// It is of an account that no source has; a replay maps it once one has.
+    Unrouted {
+        /// Which.
+        account: String,
+    },
 }
 
 /// What one delivery became, item by item.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Normalised {
     /// The items' places and fates.
     pub items: Vec<(u32, Fate)>,
+    /// Items of further accounts, whose sources they are.
+    pub others: Vec<(Arc<Source>, Vec<(u32, Fate)>)>,
+    /// What vendors have to be asked first: until then these items have no fate.
+    pub asks: Vec<Ask>,
 }
 
-/// Makes calls of a delivery. `seq` is its place in the inbox.
-pub fn normalise(stored: &StoredDelivery, source: &Source, limits: Limits, seq: u64) -> Normalised {
-    let mut items = match stored.kind {
-        DeliveryKind::Tracking => tracking(stored, limits, seq),
-        DeliveryKind::Pixel => pixel(stored, limits, seq),
-        DeliveryKind::Webhook | DeliveryKind::Pull => webhook(stored, source),
+/// A look-up that has no answer yet.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The source whose vendor is asked.
+    pub source: String,
+    /// The item's place in the delivery.
+    pub item: u32,
+    /// Its place among the item's requests.
+    pub place: u32,
+    /// What is asked.
+    pub request: Request,
+}
+
+impl Normalised {
+    /// The items of one source: the one that it came to, or another.
+    pub fn of(self, received_by: &str, name: &str) -> Vec<(u32, Fate)> {
+        match name == received_by {
+            true => self.items,
+            false => self
+                .others
+                .into_iter()
+                .filter(|(other, _)| other.name == name)
+                .flat_map(|(_, items)| items)
+                .collect(),
+        }
+    }
+}
+
+/// Makes calls of a delivery to `source`. Items of other accounts are those sources' that have them. `seq` is its place in the inbox.
+pub fn normalise(
+    stored: &StoredDelivery,
+    source: &Source,
+    sources: &Sources,
+    limits: Limits,
+    seq: u64,
+) -> Normalised {
+    let own = |items| Normalised { items, ..Normalised::default() };
+    let mut made = match stored.kind {
+        DeliveryKind::Tracking => own(tracking(stored, limits, seq)),
+        DeliveryKind::Pixel => own(pixel(stored, limits, seq)),
+        DeliveryKind::Webhook | DeliveryKind::Pull => webhook(stored, source, sources),
+        DeliveryKind::Cursor => Normalised::default(),
     };
-    for (_, fate) in &mut items {
+    filter(source, &mut made.items);
+    for (other, items) in &mut made.others {
+        filter(other, items);
+    }
+    made
+}
+
+fn filter(source: &Source, items: &mut [(u32, Fate)]) {
+    for (_, fate) in items {
         if let Fate::Eligible(call) = fate
             && let Some(rule) = source.filter.apply(call)
         {
@@ -91,25 +148,98 @@ pub fn normalise(stored: &StoredDelivery, source: &Source, limits: Limits, seq: 
                 Fate::Filtered { rule: rule.to_owned(), message_id: std::mem::take(&mut call.message_id) };
         }
     }
-    Normalised { items }
 }
 
-fn webhook(stored: &StoredDelivery, source: &Source) -> Vec<(u32, Fate)> {
-    let (Some(events), Some(webhook)) =
-        (&source.events, source.connector.events.map(|events| events.webhook))
-    else {
-        let error = Error::config(format!("{} takes no webhooks any more", source.connector.title));
-        return vec![(0, rejected(&error, None, stored))];
+/// The items whose look-ups will never be answered, rejected for these reasons.
+pub(super) fn unanswered(
+    stored: &StoredDelivery,
+    source: &Source,
+    refused: &[(u32, String)],
+) -> Vec<(u32, Fate)> {
+    let pieces = surface(stored, source).and_then(|(_, surface)| split(surface, &stored.delivery));
+    let pieces = pieces.unwrap_or_default();
+    let fate = |(item, reason): &(u32, String)| {
+        let record = pieces.get(*item as usize).and_then(|piece| piece.record.clone().ok());
+        (*item, rejected(&Error::transient(reason), record, stored))
     };
-    let mapped = match webhook.surfaces.iter().find(|surface| surface.path == stored.surface) {
-        Some(surface) => event::map_delivery(source.connector.name, &**events, surface, &stored.delivery),
-        None => {
-            let error = Error::config(format!("the surface {:?} is no longer there", stored.surface));
-            return vec![(0, rejected(&error, None, stored))];
+    refused.iter().map(fate).collect()
+}
+
+/// What maps a delivery, and the surface that it came to.
+fn surface<'a>(
+    stored: &StoredDelivery,
+    source: &'a Source,
+) -> Result<(&'a dyn EventSource, &'static Surface)> {
+    let webhook = source.events.as_ref().and_then(|its| Some(source.connector.events?.webhook_of(&**its)));
+    let (Some(events), Some(webhook)) = (&source.events, webhook) else {
+        return Err(Error::config(format!("{} takes no webhooks any more", source.connector.title)));
+    };
+    let surface = webhook.surfaces.iter().find(|surface| surface.path == stored.surface);
+    let surface = surface
+        .ok_or_else(|| Error::config(format!("the surface {:?} is no longer there", stored.surface)))?;
+    Ok((&**events, surface))
+}
+
+fn webhook(stored: &StoredDelivery, source: &Source, sources: &Sources) -> Normalised {
+    let (events, surface) = match surface(stored, source) {
+        Ok(found) => found,
+        Err(error) => {
+            return Normalised { items: vec![(0, rejected(&error, None, stored))], ..Normalised::default() };
         }
     };
-    let mut items: Vec<(u32, Fate)> = mapped
-        .outputs
+    let connector = source.connector.name;
+    let mapped = map_delivery(connector, events, surface, &stored.delivery);
+    let mut asks = asked(&source.name, mapped.asks);
+    let mut items = fates(mapped.outputs, mapped.rejected, stored);
+    let mut others: Vec<(Arc<Source>, Vec<(u32, Fate)>)> = Vec::new();
+    let mut foreign: BTreeMap<String, HashSet<u32>> = BTreeMap::new();
+    for (index, account) in mapped.foreign {
+        foreign.entry(account).or_default().insert(index);
+    }
+    for (account, places) in foreign {
+        let Some((other, events)) = owner(connector, &account, sources) else {
+            items
+                .extend(places.into_iter().map(|index| (index, Fate::Unrouted { account: account.clone() })));
+            continue;
+        };
+        let mapped =
+            map_some(connector, events, surface, &stored.delivery, |item| places.contains(&item.index));
+        // What is no item at all has been rejected already.
+        let refused = mapped.rejected.into_iter().filter(|refused| places.contains(&refused.index)).collect();
+        asks.extend(asked(&other.name, mapped.asks));
+        others.push((other.clone(), fates(mapped.outputs, refused, stored)));
+    }
+    Normalised { items, others, asks }
+}
+
+/// The source of this connector that has an account.
+fn owner<'a>(
+    connector: &str,
+    account: &str,
+    sources: &'a Sources,
+) -> Option<(&'a Arc<Source>, &'a dyn EventSource)> {
+    let of_connector = sources.values().filter(|source| source.connector.name == connector);
+    let has = |source: &'a Arc<Source>| {
+        let events = source.events.as_deref()?;
+        (events.own_account().as_deref() == Some(account)).then_some((source, events))
+    };
+    // Of several the first by name: the same one each time.
+    of_connector.filter_map(has).min_by_key(|(source, _)| &source.name)
+}
+
+fn asked(source: &str, asks: Vec<(u32, Request)>) -> Vec<Ask> {
+    let mut places: HashMap<u32, u32> = HashMap::new();
+    let ask = |(item, request)| {
+        let next = places.entry(item).or_default();
+        let place = *next;
+        *next += 1;
+        Ask { source: source.to_owned(), item, place, request }
+    };
+    asks.into_iter().map(ask).collect()
+}
+
+fn fates(outputs: Vec<(u32, Output)>, refused: Vec<Rejected>, stored: &StoredDelivery) -> Vec<(u32, Fate)> {
+    let mut items: Vec<(u32, Fate)> = outputs
         .into_iter()
         .map(|(index, output)| match output {
             Output::Call(call) => {
@@ -126,8 +256,7 @@ fn webhook(stored: &StoredDelivery, source: &Source) -> Vec<(u32, Fate)> {
         })
         .collect();
     items.extend(
-        mapped
-            .rejected
+        refused
             .into_iter()
             .map(|Rejected { index, record, error }| (index, rejected(&error, record, stored))),
     );
@@ -146,7 +275,7 @@ fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> 
     match pixel_record(&stored.delivery.query) {
         Ok(record) => {
             let kind = CallKind::find(&stored.surface);
-            vec![(0, one(&record, kind, stored, limits, (seq, 0), &Common::default()))]
+            vec![(0, one(&record, record.fields(), kind, stored, limits, (seq, 0), &Common::default()))]
         }
         Err(error) => {
             vec![(0, Fate::Rejected { reason: error.to_string(), payload: stored.delivery.query.clone() })]
@@ -156,9 +285,9 @@ fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> 
 
 fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
     let one_call = |kind| {
-        // The call's members are asked for next: that proves the whole.
         let record = Record::known(stored.delivery.body.clone());
-        vec![(0, one(&record, kind, stored, limits, (seq, 0), &Common::default()))]
+        let members = Record::members(record.bytes());
+        vec![(0, one(&record, members, kind, stored, limits, (seq, 0), &Common::default()))]
     };
     match CallKind::find(&stored.surface) {
         Some(kind) => one_call(Some(kind)),
@@ -173,8 +302,8 @@ fn batch(stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, 
     let Some(list) = list else { return Err(Error::unexpected("batch is missing")) };
     let calls = list.items().map_err(|_| Error::unexpected("batch is not an array"))?;
     let common = Common::of(whole);
-    let mut items = Vec::with_capacity(calls.len());
-    for (raw, index) in calls.into_iter().zip(0u32..) {
+    let mut items = Vec::with_capacity(limits.batch_calls.min(128));
+    for (raw, index) in calls.zip(0u32..) {
         let payload = || String::from_utf8_lossy(raw.bytes()).into_owned();
         if index as usize >= limits.batch_calls {
             let reason = format!("batch of more than {} calls", limits.batch_calls);
@@ -182,7 +311,7 @@ fn batch(stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, 
             continue;
         }
         let fate = match raw.clone().record() {
-            Some(record) => one(&record, None, stored, limits, (seq, index), &common),
+            Some(record) => one(&record, record.fields(), None, stored, limits, (seq, index), &common),
             None => Fate::Rejected { reason: "a call has to be an object".to_owned(), payload: payload() },
         };
         items.push((index, fate));
@@ -246,6 +375,7 @@ impl Common {
 
 fn one(
     record: &Record,
+    members: Result<Fields>,
     kind: Option<CallKind>,
     stored: &StoredDelivery,
     limits: Limits,
@@ -254,7 +384,7 @@ fn one(
 ) -> Fate {
     let bytes = record.bytes();
     let payload = || String::from_utf8_lossy(bytes).into_owned();
-    let mut call = match Call::parse(record, kind) {
+    let mut call = match members.and_then(|members| Call::of(members, kind)) {
         Ok(call) => call,
         Err(error) => return Fate::Rejected { reason: error.to_string(), payload: payload() },
     };

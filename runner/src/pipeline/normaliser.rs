@@ -4,7 +4,10 @@
 use std::{
     collections::HashSet,
     fmt::Write as _,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,18 +18,20 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use super::{
     Source, Sources,
     books::{
-        Books, CALL, CHANGE, DAMAGED, DELIVERY, ELIGIBLE, Entry, ITEM, RejectedItem, SCHEMA, SeenKey,
-        seen_key,
+        Answer, Books, CALL, CHANGE, DAMAGED, DELIVERY, ELIGIBLE, Entry, ITEM, RejectedItem, SCHEMA, SeenKey,
+        UNROUTED, Waiting, seen_key,
     },
     frame::{self, Address},
-    normalise::{Fate, Limits, normalise},
+    normalise::{Fate, Limits, Normalised, normalise, unanswered},
 };
-use crate::inbox::{Batch, Inbox, Log, StoredDelivery};
+use crate::inbox::{Batch, DeliveryKind, Inbox, Log, StoredDelivery};
 
 /// Bytes of deliveries that are normalised at once.
 const BATCH: usize = 4 << 20;
 /// Once calls have come to so many bytes, deliveries wait for the next time.
 const MOST: usize = 32 << 20;
+/// Whose deliveries wait for look-ups, as the inbox knows it.
+const WAITING: &str = "look-ups";
 /// Bytes of calls that are appended as one: the log takes no more than [`Options::waiting`](crate::inbox::Options).
 const GROUP: usize = 16 << 20;
 
@@ -41,6 +46,10 @@ pub struct Normaliser {
     turn: Mutex<()>,
     /// The last frame of the calls log that counts: what loaders may read up to.
     eligible: watch::Sender<u64>,
+    /// Moves when there are more deliveries that wait for look-ups.
+    waiting: watch::Sender<u64>,
+    /// The first delivery that is kept, when answers were last forgotten.
+    kept_from: AtomicU64,
 }
 
 impl Normaliser {
@@ -56,7 +65,29 @@ impl Normaliser {
         }
         inbox.pin("normaliser", books.position("inbox").await?.max(1));
         let (eligible, _) = watch::channel(end);
-        Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, turn: Mutex::new(()), eligible })
+        let (waiting, _) = watch::channel(0);
+        let normaliser = Self {
+            inbox,
+            calls,
+            books,
+            sources: RwLock::default(),
+            limits,
+            turn: Mutex::new(()),
+            eligible,
+            waiting,
+            kept_from: AtomicU64::new(0),
+        };
+        normaliser.pin_waiting().await?;
+        Ok(normaliser)
+    }
+
+    /// Deliveries that wait for look-ups stay in the inbox.
+    async fn pin_waiting(&self) -> Result<()> {
+        match self.books.first_waiting().await? {
+            Some(first) => self.inbox.pin(WAITING, first),
+            None => self.inbox.unpin(WAITING),
+        }
+        Ok(())
     }
 
     /// Maps deliveries by these sources from now on.
@@ -67,6 +98,11 @@ impl Normaliser {
     /// The last frame of the calls log that counts, as it moves.
     pub fn eligible(&self) -> watch::Receiver<u64> {
         self.eligible.subscribe()
+    }
+
+    /// Moves when there are more deliveries that wait for look-ups.
+    pub fn waiting(&self) -> watch::Receiver<u64> {
+        self.waiting.subscribe()
     }
 
     /// Works until told to stop. An error of the disk is waited out: nothing is skipped.
@@ -97,7 +133,7 @@ impl Normaliser {
             return Ok(());
         }
         let batch = self.inbox.read(next, BATCH).await?;
-        let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let sources = self.sources();
         let limits = self.limits;
         // Mapping is work for a processor: receiving must not wait for it.
         let mapped = tokio::task::spawn_blocking(move || map(batch, &sources, limits)).await;
@@ -107,8 +143,46 @@ impl Normaliser {
         let inbox = entry.inbox;
         self.enter(&turn, calls, entry).await?;
         self.inbox.pin("normaliser", inbox);
-        self.inbox.release(inbox - 1).await?;
+        let kept_from = self.inbox.release(inbox - 1).await?;
+        if self.kept_from.swap(kept_from, Ordering::Relaxed) < kept_from {
+            self.books.forget_answers(kept_from).await?;
+        }
         Ok(())
+    }
+
+    /// Makes calls of a delivery that has waited, now that its look-ups are answered. Items are rejected whose answers will never
+    /// come, with the reason.
+    pub(super) async fn settle(
+        &self,
+        waiting: &Waiting,
+        stored: Option<StoredDelivery>,
+        refused: &[(u32, String)],
+    ) -> Result<()> {
+        let sources = self.sources();
+        let mut mapping = Mapping::default();
+        match stored {
+            None => mapping.entry.count("", DELIVERY, DAMAGED, u64::from(!waiting.again)),
+            Some(stored) => match sources.get(&stored.source) {
+                None => mapping.entry.count(&stored.source, DELIVERY, "unrouted", u64::from(!waiting.again)),
+                Some(source) => {
+                    let mut made = normalise(&stored, source, &sources, self.limits, waiting.delivery);
+                    made.asks.retain(|ask| !refused.iter().any(|(item, _)| *item == ask.item));
+                    if !made.asks.is_empty() {
+                        return Err(Error::transient("a delivery has more to ask than it had before"));
+                    }
+                    made.items.extend(unanswered(&stored, source, refused));
+                    if !waiting.again {
+                        mapping.entry.count(&source.name, DELIVERY, "normalised", 1);
+                    }
+                    mapping.add(waiting.delivery, &stored, source, made)?;
+                }
+            },
+        }
+        mapping.entry.settled.push(waiting.delivery);
+        let turn = self.turn.lock().await;
+        let (mut entry, calls) = self.unseen(mapping.done()).await?;
+        entry.inbox = self.books.position("inbox").await?;
+        self.enter(&turn, calls, entry).await
     }
 
     /// Waits for the turn to look up what has been seen, and to enter what is made of that.
@@ -141,14 +215,26 @@ impl Normaliser {
             entry.calls = self.calls.append_many(group).await?;
         }
         let calls = entry.calls;
+        let (more, fewer) = (!entry.waiting.is_empty(), !entry.settled.is_empty());
         self.books.commit(entry).await?;
         self.eligible.send_replace(calls);
+        if more || fewer {
+            self.pin_waiting().await?;
+        }
+        if more {
+            self.waiting.send_modify(|times| *times += 1);
+        }
         Ok(())
+    }
+
+    /// The sources that deliveries are mapped by now.
+    pub fn sources(&self) -> Arc<Sources> {
+        self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// The source of that name, as deliveries are mapped by it now.
     pub fn source(&self, name: &str) -> Option<Arc<Source>> {
-        self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(name).cloned()
+        self.sources().get(name).cloned()
     }
 
     /// The limits that calls are held to.
@@ -208,31 +294,83 @@ struct Made {
 
 /// The frames of the calls log that these deliveries make; everything else is counted.
 fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
-    let mut entry = Entry { inbox: batch.next, ..Entry::default() };
+    let mut mapping = Mapping::default();
+    mapping.entry.inbox = batch.next;
     if batch.damaged > 0 {
-        entry.count("", DELIVERY, DAMAGED, batch.damaged);
+        mapping.entry.count("", DELIVERY, DAMAGED, batch.damaged);
     }
     if batch.expired > 0 {
-        entry.count("", DELIVERY, "expired", batch.expired);
+        mapping.entry.count("", DELIVERY, "expired", batch.expired);
     }
-    let mut made: Vec<Made> = Vec::new();
-    let mut out =
-        Vec::with_capacity(batch.frames.iter().map(|frame| frame.body.len()).sum::<usize>() * 5 / 4);
+    let bytes = batch.frames.iter().map(|frame| frame.body.len()).sum::<usize>();
+    mapping.out.reserve(bytes * 5 / 4);
     for frame in batch.frames {
-        if out.len() > MOST {
+        if mapping.out.len() > MOST {
             // Calls can be many times as large as their delivery: the rest is for the next time.
-            entry.inbox = frame.seq;
+            mapping.entry.inbox = frame.seq;
             break;
         }
         let Ok(stored) = StoredDelivery::decode(&frame.body) else {
-            entry.count("", DELIVERY, DAMAGED, 1);
+            mapping.entry.count("", DELIVERY, DAMAGED, 1);
             continue;
         };
+        if stored.kind == DeliveryKind::Cursor {
+            mapping.entry.count(&stored.source, DELIVERY, "cursor", 1);
+            let cursor = String::from_utf8_lossy(&stored.delivery.body).into_owned();
+            mapping.entry.cursors.insert(stored.source, cursor);
+            continue;
+        }
         let Some(source) = sources.get(&stored.source) else {
-            entry.count(&stored.source, DELIVERY, "unrouted", 1);
+            mapping.entry.count(&stored.source, DELIVERY, "unrouted", 1);
             continue;
         };
-        entry.count(&source.name, DELIVERY, "normalised", 1);
+        let made = normalise(&stored, source, sources, limits, frame.seq);
+        if !made.asks.is_empty() {
+            mapping.entry.waiting.push(Waiting {
+                delivery: frame.seq,
+                source: source.name.clone(),
+                since: stored.delivery.received_at,
+                again: false,
+            });
+            continue;
+        }
+        mapping.entry.count(&source.name, DELIVERY, "normalised", 1);
+        mapping.add(frame.seq, &stored, source, made)?;
+    }
+    Ok(mapping.done())
+}
+
+/// Deliveries becoming frames.
+#[derive(Default)]
+struct Mapping {
+    entry: Entry,
+    made: Vec<Made>,
+    out: Vec<u8>,
+}
+
+impl Mapping {
+    fn add(
+        &mut self,
+        seq: u64,
+        stored: &StoredDelivery,
+        source: &Arc<Source>,
+        made: Normalised,
+    ) -> Result<()> {
+        self.items(seq, stored, source, made.items)?;
+        for (other, items) in made.others {
+            self.items(seq, stored, &other, items)?;
+        }
+        Ok(())
+    }
+
+    fn items(
+        &mut self,
+        seq: u64,
+        stored: &StoredDelivery,
+        source: &Arc<Source>,
+        items: Vec<(u32, Fate)>,
+    ) -> Result<()> {
+        let Self { entry, made, out } = self;
         let mut address = Address {
             source: source.name.clone(),
             schema: source.calls_schema.clone(),
@@ -242,14 +380,13 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
             version: None,
             replay: None,
         };
-        let items = normalise(&stored, source, limits, frame.seq).items;
         entry.count(&source.name, ITEM, "made", items.len() as u64);
         for (index, fate) in items {
             address.delivery.clear();
-            let _ = write!(address.delivery, "{}:{index}", frame.seq);
+            let _ = write!(address.delivery, "{seq}:{index}");
             let key = match fate {
                 Fate::Eligible(call) => {
-                    frame::write(&address, &mut out, |out| call.write(out))?;
+                    frame::write(&address, out, |out| call.write(out))?;
                     Some(seen_key(&source.name, &call.message_id))
                 }
                 Fate::Change(change) => {
@@ -260,18 +397,22 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
                         version: change.version.map(|version| version.0),
                         ..address.clone()
                     };
-                    frame::write(&address, &mut out, |out| out.extend_from_slice(change.record.bytes()))?;
+                    frame::write(&address, out, |out| out.extend_from_slice(change.record.bytes()))?;
                     None
                 }
                 Fate::Filtered { rule, .. } => {
                     entry.count(&source.name, CALL, &format!("filtered by {rule}"), 1);
                     continue;
                 }
+                Fate::Unrouted { .. } => {
+                    entry.count(&source.name, CALL, UNROUTED, 1);
+                    continue;
+                }
                 Fate::Rejected { reason, payload } => {
                     entry.count(&source.name, CALL, &format!("rejected: {}", label(&reason)), 1);
                     entry.rejected.push(RejectedItem {
                         source: source.name.clone(),
-                        delivery: frame.seq,
+                        delivery: seq,
                         item: index,
                         received_at: stored.delivery.received_at,
                         reason,
@@ -280,10 +421,20 @@ fn map(batch: Batch, sources: &Sources, limits: Limits) -> Result<Mapped> {
                     continue;
                 }
             };
-            made.push(Made { source: source.clone(), delivery: frame.seq, key, end: out.len() });
+            made.push(Made { source: source.clone(), delivery: seq, key, end: out.len() });
         }
+        Ok(())
     }
-    Ok(Mapped { entry, made, bytes: out.into() })
+
+    fn done(self) -> Mapped {
+        Mapped { entry: self.entry, made: self.made, bytes: self.out.into() }
+    }
+}
+
+/// Puts the answers to a delivery's look-ups beside it.
+pub(crate) fn answer(stored: &mut StoredDelivery, seq: u64, answers: &[Answer]) {
+    let own = answers.iter().filter(|answer| answer.delivery == seq);
+    stored.delivery.lookups.extend(own.map(|answer| (answer.item, answer.answer.clone())));
 }
 
 /// A reason as it is counted: what stands in it of one delivery is left out, so that counts stay few.

@@ -6,7 +6,7 @@ use std::{
     io::Read as _,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, Mutex, OnceLock, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -22,16 +22,26 @@ use axum::{
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
-use headwater_core::{connector::Connector, event::EventSource};
+use headwater_core::{connector::Connector, event::EventSource, object::Request};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::sync::{Notify, mpsc};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::{
     config::Receive,
     inbox::{Inbox, LogError, StoredDelivery},
 };
+
+/// What a handshake has to be followed by: a request to the vendor.
+#[derive(Debug)]
+pub struct Confirm {
+    /// The source.
+    pub source: String,
+    /// What to ask.
+    pub request: Request,
+}
 
 mod limits;
 mod pixel;
@@ -96,6 +106,10 @@ pub struct Receiver {
     quarantine: Arc<dyn Inbox>,
     /// Whose turn it is to be stamped.
     turn: Mutex<()>,
+    /// Who sends what follows a handshake.
+    confirm: OnceLock<mpsc::Sender<Confirm>>,
+    /// Sources whose vendor has notified that there is something to fetch.
+    notified: Mutex<HashMap<String, Arc<Notify>>>,
     settings: Receive,
     /// What requests may take, and take.
     pub limits: Limits,
@@ -126,6 +140,8 @@ impl Receiver {
             inbox,
             quarantine,
             turn: Mutex::new(()),
+            confirm: OnceLock::new(),
+            notified: Mutex::default(),
             limits: Limits::of_process(settings.max_connections, settings.max_bodies_bytes),
             settings,
             counts: Counts::default(),
@@ -135,6 +151,25 @@ impl Receiver {
     /// Takes deliveries for these sources from now on.
     pub fn set_routes(&self, routes: Routes) {
         *self.routes.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(routes);
+    }
+
+    /// What follows handshakes is sent by whoever has the other end.
+    pub fn set_confirm(&self, confirm: mpsc::Sender<Confirm>) {
+        // Whoever came first stays.
+        let _ = self.confirm.set(confirm);
+    }
+
+    /// Whoever fetches a source's events waits here for the vendor's notifications.
+    pub fn notified(&self, source: &str) -> Arc<Notify> {
+        let mut all = self.notified.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        all.entry(source.to_owned()).or_default().clone()
+    }
+
+    /// Keeps what was fetched, and behind it where the fetching goes on: all of it or nothing.
+    pub async fn keep_fetched(&self, mut fetched: Vec<StoredDelivery>) -> Result<u64, LogError> {
+        let now = now();
+        fetched.iter_mut().for_each(|stored| stored.delivery.received_at = now);
+        self.inbox.put_all(fetched.iter().map(|stored| stored.encode().into()).collect()).await
     }
 
     fn routes(&self) -> Arc<Routes> {
@@ -183,7 +218,7 @@ impl Receiver {
         let route = routes.by_source.get(&stored.source).ok_or("its source is not enabled any more")?;
         let events = route.events.as_ref().zip(route.connector.events);
         let (events, webhook) = events.ok_or("its source takes no webhooks any more")?;
-        let surfaces = webhook.webhook.surfaces;
+        let surfaces = webhook.webhook_of(&**events).surfaces;
         let surface = surfaces.iter().find(|surface| surface.path == stored.surface);
         let surface =
             surface.ok_or_else(|| format!("the surface {:?} is no longer there", stored.surface))?;

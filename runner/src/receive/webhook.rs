@@ -14,7 +14,7 @@ use headwater_core::event::{Delivery, Reply, Surface};
 use http::{HeaderValue, Method, StatusCode, header};
 use subtle::ConstantTimeEq;
 
-use super::{Connection, Receiver, Route, answer, kept_headers, now, read_body};
+use super::{Confirm, Connection, Receiver, Route, answer, kept_headers, now, read_body};
 use crate::inbox::{DeliveryKind, StoredDelivery};
 
 /// The largest echo of a challenge, in bytes.
@@ -65,8 +65,10 @@ async fn take(
         return receiver
             .refuse(StatusCode::NOT_FOUND, "no such webhook: headwater sources shows its address");
     };
-    let (Some(events), Some(webhook)) = (&route.events, route.connector.events.map(|events| events.webhook))
-    else {
+    let (Some(events), Some(webhook)) = (
+        &route.events,
+        route.events.as_ref().and_then(|source| Some(route.connector.events?.webhook_of(&**source))),
+    ) else {
         let why = format!("{} takes no webhooks: send Spec calls with the write key", route.connector.title);
         return receiver.refuse(StatusCode::NOT_FOUND, &why);
     };
@@ -100,6 +102,16 @@ async fn take(
     };
     if let Some(handshake) = events.handshake(&delivery) {
         receiver.counts.handshakes.fetch_add(1, Ordering::Relaxed);
+        if let Some(request) = handshake.then {
+            let confirm = Confirm { source: route.source.clone(), request };
+            // A vendor that is not confirmed sends its handshake again.
+            if receiver.confirm.get().is_none_or(|wanted| wanted.try_send(confirm).is_err()) {
+                tracing::error!(
+                    source,
+                    "too many handshakes wait to be confirmed: set the webhook up again in a moment"
+                );
+            }
+        }
         return reply(handshake.reply);
     }
     let proven = surface.signature.verify(&delivery, &events.secrets(surface), now);
@@ -130,7 +142,12 @@ async fn take(
         return answer(StatusCode::UNAUTHORIZED, error.message());
     }
     match receiver.keep(&mut stored).await {
-        Ok(()) => reply(events.reply(&stored.delivery)),
+        Ok(()) => {
+            if route.connector.pull.is_some() {
+                receiver.notified(&route.source).notify_one();
+            }
+            reply(events.reply(&stored.delivery))
+        }
         Err(response) => response,
     }
 }

@@ -1,8 +1,14 @@
 //! What commands ask for, done: the same whether they run in this process or reach it over the socket.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
-use headwater_core::error::{Error, Result};
+use headwater_core::{
+    error::{Error, Result},
+    signature::Signature,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -109,15 +115,24 @@ impl Service {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{listen}"),
         };
+        let waiting: BTreeMap<String, u64> = match self.running() {
+            Some(live) => live.books.waiting().await?.into_iter().collect(),
+            None => BTreeMap::new(),
+        };
         let mut all = Vec::new();
         for source in self.sources.values() {
             let connector = source.connector()?;
+            let schedule = match (&source.schedule, connector.pull) {
+                (None, Some(_)) => Some("all the time"),
+                (schedule, _) => schedule.as_deref(),
+            };
             let keys = self.keys(source).await?;
             let last = self.state.runs(Some(&source.name), 1).await?.pop();
             let webhooks: Vec<String> = connector
                 .events
                 .iter()
                 .flat_map(|events| events.webhook.surfaces)
+                .filter(|surface| !matches!(surface.signature, Signature::Pulled))
                 .filter_map(|surface| {
                     let key = keys.webhook.first()?;
                     let path =
@@ -129,10 +144,13 @@ impl Service {
                 "name": source.name,
                 "connector": connector.name,
                 "enabled": source.enabled,
-                "schedule": source.schedule,
+                "schedule": schedule,
                 "write_key": keys.write.first(),
                 "webhooks": webhooks,
                 "calls_schema": source.calls_schema()?,
+                "fetching": self.pulls.of(&source.name),
+                "asked": self.asked.of(&source.name),
+                "waiting_for_look_ups": waiting.get(&source.name),
                 "last_run": last.map(|run| json!({ "ended": run.ended, "ending": run.ending })),
             }));
         }

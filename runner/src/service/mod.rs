@@ -22,7 +22,7 @@ use crate::{
     inbox::{DiskFiles, Keep, Log, Options as LogOptions},
     pipeline::{Filter, Source, books::Books, loader::Loader, normaliser::Normaliser},
     receive::{Marks, Ready, Receiver, Route, Routes},
-    state::{Keys, Run, State, quota::QuotaLedger, seal::Sealer, sqlite::SqliteState},
+    state::{Keys, State, quota::QuotaLedger, seal::Sealer, sqlite::SqliteState},
     sync::{Bounds, Job, Observer, Report, Shared, Silent, Tools, open, sync},
     warehouse::{Warehouse, postgres::PostgresWarehouse, sqlite::SqliteWarehouse},
 };
@@ -31,12 +31,14 @@ mod answer;
 pub mod control;
 mod lock;
 pub mod notify;
+mod pull;
 mod replay;
 mod run;
 mod socket;
 pub mod successor;
 mod timetable;
 mod trace;
+mod vendors;
 
 pub use lock::Lock;
 pub use socket::Socket;
@@ -66,6 +68,10 @@ pub struct Service {
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// The events' way, while it runs.
     live: Mutex<Option<Live>>,
+    /// What is fetched, and how far.
+    pulls: pull::Pulls,
+    /// How look-ups and confirmations went.
+    asked: vendors::Answers,
     /// Becomes true when the program is about to end.
     stop: watch::Sender<bool>,
     _lock: Lock,
@@ -152,6 +158,8 @@ impl Service {
             destinations,
             busy: Mutex::default(),
             live: Mutex::default(),
+            pulls: pull::Pulls::default(),
+            asked: vendors::Answers::default(),
             stop,
             _lock: lock,
         })
@@ -210,31 +218,39 @@ impl Service {
 
     /// Runs a job, unless the source has one under way.
     pub async fn sync(&self, job: Job, observer: Arc<dyn Observer>) -> Result<Report> {
-        let turn = {
-            let mut busy = self.busy.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            busy.entry(job.source.clone()).or_default().clone()
+        let turn = self.turn(&job.source);
+        let is_only_fetched = job.connector.objects.is_none() && job.connector.pull.is_some();
+        let _turn = match is_only_fetched {
+            // Where it is fetched all the time, it comes to an end in between.
+            true => turn.lock().await,
+            false => turn
+                .try_lock()
+                .map_err(|_| Error::transient(format!("source {} is being synced already", job.source)))?,
         };
-        let Ok(_turn) = turn.try_lock() else {
-            return Err(Error::transient(format!("source {} is being synced already", job.source)));
+        let mut report = match is_only_fetched {
+            true => Report::begin(&job)?,
+            false => sync(&job, &self.tools(observer.clone())).await,
         };
-        let report = sync(&job, &self.tools(observer)).await;
+        if let Some(open) = job.connector.pull
+            && !job.touched_only
+            && report.error.is_none()
+        {
+            self.pull(&job, open, &*observer, &mut report).await;
+        }
         if report.account != job.account && !report.account.id.is_empty() {
             self.state.set_account(&job.source, &report.account).await?;
         }
         // A run that only looked for touched rows and found none is not worth a line.
         if !(job.touched_only && report.collections.is_empty() && report.error.is_none()) {
-            self.state
-                .add_run(&Run {
-                    id: report.run.clone(),
-                    source: report.source.clone(),
-                    began: report.began,
-                    ended: report.ended,
-                    ending: report.ending.name().to_owned(),
-                    report: serde_json::to_value(&report)?,
-                })
-                .await?;
+            self.add_run(&report).await?;
         }
         Ok(report)
+    }
+
+    /// Whose turn it is with a source.
+    fn turn(&self, source: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut busy = self.busy.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        busy.entry(source.to_owned()).or_default().clone()
     }
 
     fn tools(&self, observer: Arc<dyn Observer>) -> Tools {
@@ -266,9 +282,12 @@ impl Service {
     /// Asks the vendor whether the credentials are good; returns the account that they open.
     pub async fn check(&self, source: &SourceSettings) -> Result<Account> {
         let connector = source.connector()?;
-        match &connector.objects {
-            Some(objects) => self.open_source(source, objects).await.map(|(_, _, account)| account),
-            None => Ok(Account { title: format!("{} only receives", connector.title), ..Account::default() }),
+        match (&connector.objects, &connector.pull) {
+            (Some(objects), _) => self.open_source(source, objects).await.map(|(_, _, account)| account),
+            (None, Some(pull)) => self.open_pull(source, *pull).await.map(|(_, _, account)| account),
+            (None, None) => {
+                Ok(Account { title: format!("{} only receives", connector.title), ..Account::default() })
+            }
         }
     }
 
@@ -370,7 +389,7 @@ impl Live {
     /// Whether everything received has become rows.
     pub async fn is_drained(&self) -> Result<bool> {
         let ledger = self.books.ledger().await?;
-        Ok(ledger.inbox > self.inbox.committed() && ledger.loaded >= ledger.calls)
+        Ok(ledger.inbox.max(1) > self.inbox.committed() && ledger.loaded >= ledger.calls)
     }
 
     /// Writes what is waiting, and ends.

@@ -129,19 +129,19 @@ impl Service {
     }
 
     /// The events' way, if it runs here.
-    fn running(&self) -> Option<Live> {
+    pub(super) fn running(&self) -> Option<Live> {
         self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 }
 
 /// Normaliser and loader for as long as one command needs them.
-struct OwnPipeline {
+pub(super) struct OwnPipeline {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
 
 impl OwnPipeline {
-    fn start(events: &mut Events) -> Result<Self> {
+    pub fn start(events: &mut Events) -> Result<Self> {
         let (stop, stopping) = watch::channel(false);
         let loader = events.loader.take().ok_or_else(|| Error::unexpected("the loader runs already"))?;
         let mut tasks = JoinSet::new();
@@ -151,7 +151,7 @@ impl OwnPipeline {
         Ok(Self { tasks, stop })
     }
 
-    async fn end(mut self) {
+    pub async fn end(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
     }

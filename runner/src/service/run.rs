@@ -4,14 +4,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    Events, Service, Socket, control,
+    Events, Live, Service, Socket, control,
     timetable::{Due, Timetable},
+    vendors::Asker,
 };
 use crate::{
-    pipeline::aside::Aside,
+    pipeline::{aside::Aside, enquirer::Enquirer},
     receive,
     sync::{Ending, Job, Silent, schedule::Schedule},
 };
@@ -20,6 +21,8 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(10);
 /// The timetable is looked at no less often, so that a clock that was set is noticed.
 const LOOK: Duration = Duration::from_secs(30);
+/// Handshakes that may wait to be confirmed.
+const CONFIRMATIONS: usize = 64;
 /// How long runs may take to come to their page's end, and the loader to the end of what it has. What is broken off then is done again
 /// at the next start.
 const FINISH: Duration = Duration::from_secs(30);
@@ -48,6 +51,12 @@ impl Service {
             receive::serve(socket.listener()?, router, events.live.receiver.clone(), self.stopping());
         *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(events.live.clone());
         tasks.spawn(control::listen(self.clone()));
+        self.ask_vendors(&events.live, &mut tasks);
+        for source in self.sources.values().filter(|source| source.enabled && source.schedule.is_none()) {
+            if source.connector()?.pull.is_some() {
+                tasks.spawn(self.clone().fetch(source.name.clone(), events.live.clone()));
+            }
+        }
         ready(socket.address());
         self.schedule(&mut events).await;
         let finished = async {
@@ -68,6 +77,27 @@ impl Service {
         *self.live.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
         events.live.close().await;
         Ok(())
+    }
+
+    /// Starts whatever asks vendors for events: look-ups, and what follows handshakes.
+    fn ask_vendors(self: &Arc<Self>, live: &Live, tasks: &mut JoinSet<()>) {
+        let asker = Arc::new(Asker::new(self.clone()));
+        let (confirm, wanted) = mpsc::channel(CONFIRMATIONS);
+        live.receiver.set_confirm(confirm);
+        let enquirer = Enquirer {
+            inbox: live.inbox.clone(),
+            books: live.books.clone(),
+            normaliser: live.normaliser.clone(),
+            vendors: asker.clone(),
+        };
+        tasks.spawn(Arc::new(enquirer).run(self.stopping()));
+        let mut stop = self.stopping();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = asker.confirm(wanted) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        });
     }
 
     /// Starts what is due, until told to stop; then waits for the runs that are under way to reach their page's end.

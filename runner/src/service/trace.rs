@@ -18,6 +18,7 @@ use crate::{
         frame,
         loader::{POSITION, Position},
         normalise,
+        normaliser::answer,
         replay::delivery,
     },
     warehouse::{
@@ -123,16 +124,21 @@ impl Service {
         }
         let mut deliveries = Vec::new();
         let mut schemas: BTreeSet<String> = BTreeSet::new();
+        let sources = live.normaliser.sources();
         for (seq, stored) in &known {
-            let source = live.normaliser.source(&stored.source);
+            let source = sources.get(&stored.source);
             let mut items = Vec::new();
-            if let Some(source) = &source {
-                schemas.insert(source.calls_schema.clone());
-                for (index, fate) in normalise(stored, source, live.normaliser.limits(), *seq).items {
-                    let owner = owners.get(&stored.source).copied();
-                    items.extend(
-                        fate_of(&fate, id, owner, *seq).map(|fate| json!({ "item": index, "fate": fate })),
-                    );
+            if let Some(source) = source {
+                let made = normalise(stored, source, &sources, live.normaliser.limits(), *seq);
+                for (source, made) in std::iter::once((source.clone(), made.items)).chain(made.others) {
+                    schemas.insert(source.calls_schema.clone());
+                    let owner = owners.get(&source.name).copied();
+                    for (index, fate) in made {
+                        items.extend(
+                            fate_of(&fate, id, owner, *seq)
+                                .map(|fate| json!({ "item": index, "fate": fate })),
+                        );
+                    }
                 }
             }
             let rejected: Vec<Value> = live
@@ -217,6 +223,7 @@ impl Service {
         tell: &mpsc::Sender<Say>,
     ) -> Result<Value> {
         let stats = live.inbox.stats();
+        let sources = live.normaliser.sources();
         let share = if all { 1.0 } else { (SEARCHED as f64 / stats.bytes.max(1) as f64).min(1.0) };
         // Deliveries are of about the same size: so many of the newest.
         let first = stats.last + 1 - ((stats.last + 1 - stats.first) as f64 * share) as u64;
@@ -228,15 +235,18 @@ impl Service {
             if batch.next == next {
                 break;
             }
+            let answers = live.books.answers(next, batch.next).await?;
             next = batch.next;
             for frame in batch.frames {
                 if known.len() >= MOST {
                     return Ok(json!({ "from": first, "to": frame.seq - 1, "kept_from": stats.first }));
                 }
-                let Ok(stored) = StoredDelivery::decode(&frame.body) else { continue };
-                let Some(source) = live.normaliser.source(&stored.source) else { continue };
-                let items = normalise(&stored, &source, live.normaliser.limits(), frame.seq).items;
-                if items.iter().any(|(_, fate)| fate_of(fate, id, None, frame.seq).is_some()) {
+                let Ok(mut stored) = StoredDelivery::decode(&frame.body) else { continue };
+                let Some(source) = sources.get(&stored.source) else { continue };
+                answer(&mut stored, frame.seq, &answers);
+                let made = normalise(&stored, source, &sources, live.normaliser.limits(), frame.seq);
+                let mut items = made.items.iter().chain(made.others.iter().flat_map(|(_, items)| items));
+                if items.any(|(_, fate)| fate_of(fate, id, None, frame.seq).is_some()) {
                     known.insert(frame.seq, stored);
                 }
             }
@@ -352,7 +362,11 @@ async fn in_calls(live: &Live, deliveries: Vec<u64>, id: &str) -> Result<Option<
 async fn stored(live: &Live, seq: u64) -> Result<Option<StoredDelivery>> {
     let batch = live.inbox.read(seq, 1).await?;
     let frame = batch.frames.into_iter().find(|frame| frame.seq == seq);
-    Ok(frame.and_then(|frame| StoredDelivery::decode(&frame.body).ok()))
+    let Some(mut stored) = frame.and_then(|frame| StoredDelivery::decode(&frame.body).ok()) else {
+        return Ok(None);
+    };
+    answer(&mut stored, seq, &live.books.answers(seq, seq).await?);
+    Ok(Some(stored))
 }
 
 /// A delivery in words: what was kept of it, and no secret, because those are taken out before it is kept.

@@ -151,26 +151,7 @@ pub async fn open(
     objects: &Objects,
 ) -> Result<(Box<dyn ObjectSource>, Client, Account)> {
     let source = (objects.open)(job.settings.clone())?;
-    let client = |account: &Account| {
-        Client::new(
-            source.api(account)?,
-            Options {
-                vault: tools.vault.clone(),
-                vault_key: job.source.clone(),
-                // An account that is not known yet is the source's own.
-                account_key: match account.id.as_str() {
-                    "" => format!("{}/?{}", job.connector.name, job.source),
-                    id => format!("{}/{id}", job.connector.name),
-                },
-                ledger: tools.shared.ledger.clone(),
-                gates: tools.shared.gates.clone(),
-                reserve: job.reserve,
-                base_url: job.base_url.clone(),
-                account: account.clone(),
-                ..Options::default()
-            },
-        )
-    };
+    let client = |account: &Account| Client::new(source.api(account)?, options(job, tools, account));
     let first = client(&job.account)?;
     let account = source.check(&first).await?;
     let client = match account == job.account {
@@ -178,6 +159,25 @@ pub async fn open(
         false => client(&account)?.with_clock_of(&first),
     };
     Ok((source, client, account))
+}
+
+/// How the client of a job's account works.
+pub fn options(job: &Job, tools: &Tools, account: &Account) -> Options {
+    Options {
+        vault: tools.vault.clone(),
+        vault_key: job.source.clone(),
+        // An account that is not known yet is the source's own.
+        account_key: match account.id.as_str() {
+            "" => format!("{}/?{}", job.connector.name, job.source),
+            id => format!("{}/{id}", job.connector.name),
+        },
+        ledger: tools.shared.ledger.clone(),
+        gates: tools.shared.gates.clone(),
+        reserve: job.reserve,
+        base_url: job.base_url.clone(),
+        account: account.clone(),
+        ..Options::default()
+    }
 }
 
 /// The collections that the job asks for.

@@ -27,7 +27,7 @@ pub mod schedule;
 mod session;
 pub mod touch;
 
-pub use engine::{open, sync};
+pub use engine::{open, options, sync};
 
 /// What is synced.
 #[derive(Clone)]
@@ -201,7 +201,8 @@ impl Outcome {
         self.error.is_none() && !self.stopped
     }
 
-    fn fail(&mut self, error: &Error) {
+    /// It was not read to its end.
+    pub(crate) fn fail(&mut self, error: &Error) {
         self.error = Some(error.to_string());
         self.kind = Some(error.kind().name());
         self.paused_until = error.until();
@@ -254,7 +255,25 @@ pub struct Report {
 }
 
 impl Report {
-    fn conclude(&mut self, failed: Option<&Error>) {
+    /// Of a run that begins now.
+    pub(crate) fn begin(job: &Job) -> Result<Self> {
+        let now = Timestamp::now();
+        Ok(Self {
+            run: new_id()?,
+            source: job.source.clone(),
+            began: now,
+            ended: now,
+            ending: Ending::Failure,
+            account: job.account.clone(),
+            error: None,
+            kind: None,
+            collections: BTreeMap::new(),
+            paused_until: None,
+        })
+    }
+
+    /// Says how it ended, by what became of its collections and what stopped it as a whole.
+    pub(crate) fn conclude(&mut self, failed: Option<&Error>) {
         self.ended = Timestamp::now();
         self.error = failed.map(Error::to_string);
         self.kind = failed.map(|error| error.kind().name());
@@ -280,7 +299,7 @@ impl Report {
 }
 
 /// Whether an error stops the whole source, not only its collection.
-fn is_fatal(error: &Error) -> bool {
+pub(crate) fn is_fatal(error: &Error) -> bool {
     matches!(error.kind(), Kind::Auth | Kind::Config) || error.until().is_some()
 }
 

@@ -28,6 +28,7 @@ use super::{
 mod calls;
 mod commit;
 mod grow;
+mod ids;
 mod mark;
 mod merge;
 mod read;
@@ -89,6 +90,8 @@ pub(super) struct Writer {
     tables: HashMap<String, Table>,
     /// The number of the next call; 0 as long as nobody has asked.
     next_call: i64,
+    /// The ids of calls; none as long as nobody has asked.
+    ids: Option<ids::Ids>,
     /// Whether a transaction ended badly: then `tables` may tell of what was rolled back.
     doubtful: bool,
 }
@@ -163,6 +166,7 @@ impl SqliteSchema {
             if std::mem::replace(&mut writer.doubtful, true) {
                 writer.tables.clear();
                 writer.next_call = 0;
+                writer.ids = None;
             }
             let done = work(&mut writer);
             writer.doubtful = done.is_err();
@@ -187,10 +191,11 @@ impl Writer {
             db.pragma_update(None, "wal_autocheckpoint", 2_048)?;
             db.set_prepared_statement_cache_capacity(128);
             db.execute_batch(OWN_TABLES)?;
+            db.execute_batch(ids::TABLES)?;
             Ok(db)
         };
         let db = open().map_err(|trouble| trouble.explain(&path))?;
-        Ok(Self { path, db, tables: HashMap::new(), next_call: 0, doubtful: false })
+        Ok(Self { path, db, tables: HashMap::new(), next_call: 0, ids: None, doubtful: false })
     }
 }
 

@@ -11,6 +11,8 @@ mod fixtures;
 mod pages;
 mod parity;
 #[cfg(feature = "program")]
+mod pulls;
+#[cfg(feature = "program")]
 mod rows;
 mod rubbish;
 #[cfg(feature = "program")]
@@ -44,6 +46,7 @@ pub const LAWS: &[Law] = &[
     Law { name: "config", holds: Holds::Connector(declared::config) },
     Law { name: "names", holds: Holds::Connector(declared::names) },
     Law { name: "fixtures", holds: Holds::Connector(fixtures::fixtures) },
+    Law { name: "docs", holds: Holds::Connector(crate::docs::docs) },
     Law { name: "parity", holds: Holds::Connector(parity::parity) },
     #[cfg(feature = "program")]
     Law { name: "check", holds: Holds::Connector(vendor::check) },
@@ -65,6 +68,12 @@ pub const LAWS: &[Law] = &[
     Law { name: "refusals", holds: Holds::Root(vendor::refusals) },
     #[cfg(feature = "program")]
     Law { name: "leaves", holds: Holds::Root(vendor::leaves) },
+    #[cfg(feature = "program")]
+    Law { name: "pull", holds: Holds::Connector(pulls::pull) },
+    #[cfg(feature = "program")]
+    Law { name: "pull_resume", holds: Holds::Connector(pulls::pull_resume) },
+    #[cfg(feature = "program")]
+    Law { name: "lookups", holds: Holds::Connector(pulls::lookups) },
     Law { name: "proof", holds: Holds::Delivery(deliveries::proof) },
     Law { name: "mapping", holds: Holds::Delivery(deliveries::mapping) },
     Law { name: "twice", holds: Holds::Delivery(deliveries::twice) },

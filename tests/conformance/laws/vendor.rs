@@ -7,8 +7,9 @@ use headwater::sync::Ending;
 use headwater_core::{
     auth::Auth,
     cursor::Pages,
+    event::EventPull,
     http::{Api, Client, Options},
-    object::Account,
+    object::{Account, Collection, ObjectSource},
 };
 
 use super::{Verdict, pages::difference, pages::errors, read, strangers, told, verdict, wait};
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// What goes wrong for a while at every vendor: asked to slow down, two kinds of failure, no answer, half an answer.
-fn troubles() -> Vec<(&'static str, Fault)> {
+pub(super) fn troubles() -> Vec<(&'static str, Fault)> {
     vec![
         ("429 with Retry-After", Fault::Status(429, vec![("retry-after", "0".into())])),
         ("500", Fault::Status(500, Vec::new())),
@@ -32,7 +33,7 @@ fn troubles() -> Vec<(&'static str, Fault)> {
 }
 
 /// Each exchange of these files meets the fault once, before its answer.
-fn once(exchanges: &[Exchange], in_file: impl Fn(&str) -> bool, fault: Fault) -> Plan {
+pub(super) fn once(exchanges: &[Exchange], in_file: impl Fn(&str) -> bool, fault: Fault) -> Plan {
     let affected: Vec<bool> = exchanges
         .iter()
         // Nothing can be cut out of an empty body.
@@ -73,7 +74,7 @@ pub fn patience(subject: &Subject, root: &str) -> Verdict {
 }
 
 /// Options that notice soon when no answer comes.
-fn impatient(replay: &Replay) -> Options {
+pub(super) fn impatient(replay: &Replay) -> Options {
     Options { attempt_timeout: Duration::from_millis(400), ..reading::options(replay) }
 }
 
@@ -81,7 +82,7 @@ fn impatient(replay: &Replay) -> Options {
 /// every answer of `_auth`, `_check` and `_catalog` is used; each of these requests proves whose it is; a 401 comes out as
 /// an error of the credentials.
 pub fn check(subject: &Subject) -> Verdict {
-    if subject.connector.objects.is_none() {
+    if subject.connector.objects.is_none() && subject.connector.pull.is_none() {
         return Ok(());
     }
     wait(async {
@@ -123,21 +124,51 @@ pub fn check(subject: &Subject) -> Verdict {
 
 async fn checked(subject: &Subject, options: Options) -> Verdict {
     let config = &subject.fixtures.config;
-    let objects = subject.connector.objects.ok_or("it has no objects")?;
-    let source = (objects.open)(config.settings.clone()).map_err(told)?;
+    let source = Asking::open(subject)?;
     // Nothing is known of the account before the first check.
     let client = |account: &Account| -> Result<Client, String> {
-        let mut api = source.api(account).map_err(told)?;
+        let mut api = source.api(account)?;
         api.hosts.iter_mut().flat_map(|host| &mut host.limits).for_each(reading::unbound);
         Client::new(api, options.clone()).map_err(told)
     };
     let first = client(&Account::default())?;
-    let account = source.check(&first).await.map_err(told)?;
+    let account = match &source {
+        Asking::Objects(_, source) => source.check(&first).await,
+        Asking::Pull(source) => source.check(&first).await,
+    };
+    let account = account.map_err(told)?;
     if account != config.account {
         return Err(format!("it tells the account {account:?}, config.json {:?}", config.account));
     }
-    let client = client(&account)?;
-    source.catalog(&client, objects.collections).await.map_err(told).map(drop)
+    let Asking::Objects(collections, source) = &source else { return Ok(()) };
+    source.catalog(&client(&account)?, collections).await.map_err(told).map(drop)
+}
+
+/// What asks a vendor.
+enum Asking {
+    Objects(&'static [Collection], Box<dyn ObjectSource>),
+    Pull(Box<dyn EventPull>),
+}
+
+impl Asking {
+    fn open(subject: &Subject) -> Result<Self, String> {
+        let settings = subject.fixtures.config.settings.clone();
+        match (subject.connector.objects, subject.connector.pull) {
+            (Some(objects), _) => {
+                Ok(Self::Objects(objects.collections, (objects.open)(settings).map_err(told)?))
+            }
+            (None, Some(pull)) => Ok(Self::Pull(pull(settings).map_err(told)?)),
+            (None, None) => Err("it asks nobody".into()),
+        }
+    }
+
+    fn api(&self, account: &Account) -> Result<Api, String> {
+        match self {
+            Self::Objects(_, source) => source.api(account),
+            Self::Pull(source) => source.api(account),
+        }
+        .map_err(told)
+    }
 }
 
 /// Every request to the vendor carries the credential of the host that it goes to, and there is one.
@@ -149,15 +180,8 @@ pub fn signed(subject: &Subject, root: &str) -> Verdict {
 }
 
 /// The requests without their host's credential.
-fn unproven(subject: &Subject, replay: &Replay) -> Result<Vec<String>, String> {
-    let objects = subject.connector.objects.ok_or("it has no objects")?;
-    let config = &subject.fixtures.config;
-    let source = (objects.open)(config.settings.clone()).map_err(told)?;
-    let apis: Vec<Api> = [Default::default(), config.account.clone()]
-        .iter()
-        .map(|account| source.api(account))
-        .collect::<Result<_, _>>()
-        .map_err(told)?;
+pub(super) fn unproven(subject: &Subject, replay: &Replay) -> Result<Vec<String>, String> {
+    let apis = apis(subject)?;
     let hosts = || apis.iter().flat_map(|api| &api.hosts);
     let mut wrong = Vec::new();
     if hosts().all(|host| matches!(host.auth, Auth::None)) {
@@ -208,6 +232,9 @@ fn carries(auth: &Auth, seen: &Seen, replay: &Replay) -> bool {
         Auth::Header(name, key) => header(name) == key.expose(),
         Auth::Query(name, key) => {
             seen.query.iter().any(|(known, value)| known == name && value == key.expose())
+        }
+        Auth::Aws(keys) => {
+            header("authorization").starts_with(&format!("AWS4-HMAC-SHA256 Credential={}/", keys.key_id))
         }
         Auth::OAuth(_) => replay.exchanges().iter().filter(|known| known.file == "_auth").any(|known| {
             let token: serde_json::Value = serde_json::from_slice(&known.answer).unwrap_or_default();
@@ -323,7 +350,7 @@ pub fn leaves(subject: &Subject, root: &str) -> Verdict {
 }
 
 /// Requests to hosts that are not declared.
-fn foreign(replay: &Replay, declared: &dyn Fn(&str) -> bool) -> Vec<String> {
+pub(super) fn foreign(replay: &Replay, declared: &dyn Fn(&str) -> bool) -> Vec<String> {
     let log = replay.log();
     let foreign = log.iter().filter(|seen| !declared(&seen.host));
     foreign.map(|seen| format!("{} {} went to {:?}", seen.method, seen.path, seen.host)).collect()
@@ -342,15 +369,20 @@ fn of_host(host: &headwater_core::http::Host) -> Vec<String> {
     std::iter::once(authority(&host.url)).chain(token).collect()
 }
 
-fn apis(subject: &Subject) -> Result<Vec<Api>, String> {
-    let objects = subject.connector.objects.ok_or("it has no objects")?;
-    let source = (objects.open)(subject.fixtures.config.settings.clone()).map_err(told)?;
-    let accounts = [Default::default(), subject.fixtures.config.account.clone()];
-    accounts.iter().map(|account| source.api(account).map_err(told)).collect()
+pub(super) fn apis(subject: &Subject) -> Result<Vec<Api>, String> {
+    let config = &subject.fixtures.config;
+    if let (None, None, Some(events)) =
+        (subject.connector.objects, subject.connector.pull, subject.connector.events)
+    {
+        let source = (events.open)(config.settings.clone()).map_err(told)?;
+        return Ok(source.lookup_api().map_err(told)?.into_iter().collect());
+    }
+    let source = Asking::open(subject)?;
+    [Account::default(), config.account.clone()].iter().map(|account| source.api(account)).collect()
 }
 
 /// Whether a host is one of the source's, or one that result files come from.
-fn declared(subject: &Subject) -> Result<impl Fn(&str) -> bool + use<>, String> {
+pub(super) fn declared(subject: &Subject) -> Result<impl Fn(&str) -> bool + use<>, String> {
     let hosts = hosts(subject)?;
     let results: Vec<&'static str> = apis(subject)?.iter().flat_map(|api| api.results).copied().collect();
     Ok(move |host: &str| {

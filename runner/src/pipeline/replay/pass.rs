@@ -18,16 +18,16 @@ use super::{
     say,
 };
 use crate::{
-    inbox::StoredDelivery,
+    inbox::{DeliveryKind, StoredDelivery},
     pipeline::{
         Fate, Source,
         books::{
             CHANGES, ELIGIBLE, Entry, GONE, REPLAY, REPLAY_ITEM, RejectedItem, ReplayJob, ReplayStep, SCHEMA,
-            seen_key,
+            UNROUTED, Waiting, seen_key,
         },
         frame::{self, Address, Gone, Replayed},
         normalise,
-        normaliser::label,
+        normaliser::{answer, label},
     },
     warehouse::{
         Schema, StoredCall,
@@ -76,16 +76,15 @@ impl Pass<'_> {
             let batch = self.replay.inbox.read(next, CHUNK).await?;
             self.summary.damaged += batch.damaged;
             let mut wanted = Vec::new();
+            let answers = self.replay.books.answers(next, batch.next).await?;
             for frame in batch.frames.iter().filter(|frame| frame.seq < end) {
-                let Ok(stored) = StoredDelivery::decode(&frame.body) else {
+                let Ok(mut stored) = StoredDelivery::decode(&frame.body) else {
                     self.summary.damaged += 1;
                     continue;
                 };
+                answer(&mut stored, frame.seq, &answers);
                 let received = stored.delivery.received_at;
-                if stored.source == self.plan.source
-                    && received >= self.job.since
-                    && received <= self.job.until
-                {
+                if self.may_hold(&stored) && received >= self.job.since && received <= self.job.until {
                     wanted.push((frame.seq, stored));
                 }
             }
@@ -117,9 +116,18 @@ impl Pass<'_> {
     async fn some(&mut self, wanted: Vec<(u64, StoredDelivery)>, next: u64) -> Result<()> {
         let rows = self.before.of(wanted.iter().map(|(seq, _)| *seq).collect()).await?;
         let mut all: Vec<Again> = Vec::with_capacity(wanted.len());
+        let mut entry = Entry::default();
         for ((seq, stored), was) in wanted.into_iter().zip(rows) {
-            let again = self.again(seq, &stored, was);
-            if self.is_meant(&again, &stored) {
+            let Some(again) = self.again(seq, &stored, was) else {
+                // Its vendor is asked first. Until then all stays as it is.
+                let (source, since) = (stored.source.clone(), Timestamp::now());
+                entry.waiting.push(Waiting { delivery: seq, source, since, again: true });
+                self.tally("waits for look-ups", 1);
+                continue;
+            };
+            // Of what came to another source, only what is this one's counts.
+            let is_empty = again.items == 0 && again.was.is_empty() && stored.source != self.source.name;
+            if !is_empty && self.is_meant(&again, &stored) {
                 all.push(again);
             }
         }
@@ -130,7 +138,6 @@ impl Pass<'_> {
         };
         let others = self.others(&all).await?;
         let mut owners: HashMap<String, Option<u64>> = HashMap::new();
-        let mut entry = Entry::default();
         let mut frames = Vec::new();
         let mut kept: Vec<(String, Call)> = Vec::new();
         let mut lost: Vec<StoredCall> = Vec::new();
@@ -156,9 +163,29 @@ impl Pass<'_> {
         self.replay.normaliser.enter(&turn, frames, entry).await
     }
 
-    /// The delivery through today's mapping.
-    fn again(&self, seq: u64, stored: &StoredDelivery, was: Vec<StoredCall>) -> Again {
-        let items = normalise(stored, self.source, self.replay.normaliser.limits(), seq).items;
+    /// Whether a delivery may hold items of the source: it came to it, or to another of its connector for all accounts.
+    fn may_hold(&self, stored: &StoredDelivery) -> bool {
+        let connector = self.source.connector.name;
+        let sources = self.replay.normaliser.sources();
+        let is_akin = || {
+            stored.connector.as_deref() == Some(connector)
+                || sources.get(&stored.source).is_some_and(|source| source.connector.name == connector)
+        };
+        let has_account = || self.source.events.as_ref().is_some_and(|events| events.own_account().is_some());
+        stored.kind != DeliveryKind::Cursor
+            && (stored.source == self.plan.source || (has_account() && is_akin()))
+    }
+
+    /// The delivery through today's mapping; none if there are look-ups that nobody has answered.
+    fn again(&self, seq: u64, stored: &StoredDelivery, was: Vec<StoredCall>) -> Option<Again> {
+        let normaliser = self.replay.normaliser;
+        let sources = normaliser.sources();
+        let received_by = sources.get(&stored.source).map_or(self.source, |source| source);
+        let made = normalise(stored, received_by, &sources, normaliser.limits(), seq);
+        if made.asks.iter().any(|ask| ask.source == self.source.name) {
+            return None;
+        }
+        let items = made.of(&received_by.name, &self.source.name);
         let mut again = Again {
             seq,
             received_at: stored.delivery.received_at,
@@ -177,6 +204,7 @@ impl Pass<'_> {
                 Fate::Change(change) if change.op == Op::Touch => again.count("touches left out"),
                 Fate::Change(change) => again.changes.push((item, change)),
                 Fate::Filtered { rule, .. } => again.count(&format!("filtered by {rule}")),
+                Fate::Unrouted { .. } => again.count(UNROUTED),
                 Fate::Rejected { reason, payload } => {
                     again.count(&format!("rejected: {}", label(&reason)));
                     again.rejected.push(RejectedItem {
@@ -190,7 +218,7 @@ impl Pass<'_> {
                 }
             }
         }
-        again
+        Some(again)
     }
 
     fn is_meant(&self, again: &Again, stored: &StoredDelivery) -> bool {

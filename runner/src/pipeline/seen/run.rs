@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::SeenKey;
+use crate::bloom::Bloom;
 
 /// An id, and the delivery that it came in.
 pub type Entry = (SeenKey, u64);
@@ -22,8 +23,6 @@ const BLOCK: usize = 4096;
 const PER_BLOCK: usize = (BLOCK - 8) / ENTRY;
 const FOOT: usize = 32;
 const MAGIC: &[u8; 4] = b"SEEN";
-/// Bits of the filter for each id: one of about fifty unknown ids costs a read for nothing.
-const BITS: usize = 10;
 
 /// A run that can be asked.
 pub struct Run {
@@ -35,7 +34,7 @@ pub struct Run {
     pub newest: u64,
     file: File,
     fences: Vec<u64>,
-    filter: Filter,
+    filter: Bloom,
     /// The block that was read last: its place, its entries, its bytes.
     block: (Option<usize>, usize, Vec<u8>),
 }
@@ -69,10 +68,7 @@ impl Run {
         }
         let mut words = tail.chunks_exact(8).map(|eight| number_at(eight, 0));
         let fences = words.by_ref().take(blocks as usize).collect();
-        let mut filter = Filter { words: words.collect() };
-        if filter.bytes() > most {
-            filter = Filter::default();
-        }
+        let filter = Bloom::from_words(words.collect(), most);
         Ok(Self { number, count, newest, file, fences, filter, block: (None, 0, vec![0; BLOCK]) })
     }
 
@@ -83,7 +79,7 @@ impl Run {
 
     /// The delivery that the id came in, if it is here. Ask in order: neighbours share a read.
     pub fn find(&mut self, key: &SeenKey) -> io::Result<Option<u64>> {
-        if !self.filter.may_have(key) {
+        if !self.filter.may_have(number_at(key, 0), number_at(key, 8)) {
             return Ok(None);
         }
         let half = half(key);
@@ -155,7 +151,7 @@ pub struct Writer {
     file: BufWriter<File>,
     block: Vec<u8>,
     fences: Vec<u64>,
-    filter: Filter,
+    filter: Bloom,
     count: u64,
     newest: u64,
 }
@@ -170,7 +166,7 @@ impl Writer {
             file: BufWriter::with_capacity(64 * BLOCK, File::create(draft)?),
             block: Vec::with_capacity(BLOCK),
             fences: Vec::new(),
-            filter: Filter::new(count, most),
+            filter: Bloom::new(count, most),
             count: 0,
             newest: 0,
         })
@@ -183,7 +179,7 @@ impl Writer {
         }
         self.block.extend_from_slice(key);
         self.block.extend_from_slice(&seq.to_le_bytes());
-        self.filter.add(key);
+        self.filter.add(number_at(key, 0), number_at(key, 8));
         self.count += 1;
         self.newest = self.newest.max(*seq);
         if self.block.len() == PER_BLOCK * ENTRY { self.end_block() } else { Ok(()) }
@@ -205,10 +201,10 @@ impl Writer {
         if !self.block.is_empty() {
             self.end_block()?;
         }
-        let words = self.fences.iter().chain(&self.filter.words);
+        let words = self.fences.iter().chain(self.filter.words());
         let tail: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
         let mut foot = Vec::with_capacity(FOOT);
-        for number in [self.count, self.newest, self.filter.words.len() as u64] {
+        for number in [self.count, self.newest, self.filter.words().len() as u64] {
             foot.extend_from_slice(&number.to_le_bytes());
         }
         foot.extend_from_slice(MAGIC);
@@ -222,55 +218,6 @@ impl Writer {
         #[cfg(unix)]
         File::open(&self.folder)?.sync_all()?;
         Ok(())
-    }
-}
-
-/// Tells of most ids without a read that they are not there. One id's bits are all in the same eight words, which about fifty ids share.
-/// Without words it says maybe.
-#[derive(Default)]
-struct Filter {
-    words: Vec<u64>,
-}
-
-impl Filter {
-    fn new(count: u64, most: usize) -> Self {
-        let groups = (count as usize * BITS).div_ceil(512).max(1);
-        Self { words: if groups * 64 > most { Vec::new() } else { vec![0; groups * 8] } }
-    }
-
-    fn bytes(&self) -> usize {
-        self.words.len() * 8
-    }
-
-    /// The group of an id, and its bits in each word of the group.
-    fn place(&self, key: &SeenKey) -> (usize, [(usize, u64); 5]) {
-        let groups = (self.words.len() / 8) as u128;
-        let group = ((u128::from(number_at(key, 8)) * groups) >> 64) as usize;
-        // The first half of the id is as random as the second.
-        let bits = number_at(key, 0);
-        let bit = |n: usize| {
-            let nine = (bits >> (n * 9)) as usize & 511;
-            (nine >> 6, 1 << (nine & 63))
-        };
-        (group * 8, [bit(0), bit(1), bit(2), bit(3), bit(4)])
-    }
-
-    fn add(&mut self, key: &SeenKey) {
-        if self.words.is_empty() {
-            return;
-        }
-        let (group, bits) = self.place(key);
-        for (word, bit) in bits {
-            self.words[group + word] |= bit;
-        }
-    }
-
-    fn may_have(&self, key: &SeenKey) -> bool {
-        if self.words.is_empty() {
-            return true;
-        }
-        let (group, bits) = self.place(key);
-        bits.iter().all(|(word, bit)| self.words[group + word] & bit != 0)
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Trouble, Writer,
     calls::{Calls, next_number},
     grow::{Grown, grow},
+    ids::Ids,
     mark,
     merge::{Stamp, merge},
 };
@@ -33,13 +34,18 @@ impl Writer {
         for reject in &load.rejects {
             keep(&tx, &stamp, reject)?;
         }
-        done.deleted += mark::remove(&tx, &mut self.tables, &load.removes)?;
-        let mut crowd: Vec<&str> = Vec::new();
         let has_calls = load.batches.iter().any(|batch| batch.spec().layout == Layout::Call);
+        if self.ids.is_none() && (has_calls || !load.removes.is_empty()) {
+            self.ids = Some(Ids::open(&tx)?);
+        }
+        let mut none = Ids::none();
+        let ids = self.ids.as_mut().unwrap_or(&mut none);
+        done.deleted += mark::remove(&tx, &mut self.tables, ids, &load.removes)?;
+        let mut crowd: Vec<&str> = Vec::new();
         if self.next_call == 0 && has_calls {
             self.next_call = next_number(&tx)?;
         }
-        let mut calls = Calls::new(self.next_call);
+        let mut calls = Calls::new(&tx, ids, self.next_call);
         // An event's row needs to know where its call went.
         let (events, others): (Vec<&Batch>, Vec<&Batch>) = load
             .batches
@@ -90,8 +96,9 @@ impl Writer {
             keep_run(&tx, run)?;
         }
         keep_load(&tx, load, &now)?;
+        let next_call = calls.keep()?;
         tx.commit()?;
-        self.next_call = calls.next();
+        self.next_call = next_call;
         Ok(done)
     }
 }

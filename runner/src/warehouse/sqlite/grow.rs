@@ -125,8 +125,7 @@ fn create(db: &Connection, name: &str, table: &Table) -> Result<(), Trouble> {
     let (columns, key) = (names.join(", "), key.join(", "));
     let columns = match table.layout {
         Layout::Object | Layout::Entity => format!("{columns}, PRIMARY KEY ({key})"),
-        Layout::Call => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY, UNIQUE ({key})"),
-        Layout::Event => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY"),
+        Layout::Call | Layout::Event => format!("{columns}, {NUMBER} INTEGER PRIMARY KEY"),
     };
     db.execute_batch(&format!("CREATE TABLE {} ({columns})", quote(name)))?;
     db.execute(

@@ -7,8 +7,9 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     Trouble, Writer,
-    calls::{BY_CALL, BY_ID},
-    grow::load,
+    calls::numbers,
+    grow::{NUMBER, load},
+    ids::Ids,
     value::Bound,
 };
 use crate::warehouse::{
@@ -94,18 +95,20 @@ pub fn prune(
 pub fn remove(
     db: &Connection,
     tables: &mut HashMap<String, Table>,
+    ids: &Ids,
     removals: &[Removal],
 ) -> Result<u64, Trouble> {
     let mut removed = 0;
-    for removal in removals {
-        let wanted = match layout(db, tables, &removal.table)? {
-            Some(Layout::Call) => BY_ID,
-            Some(Layout::Event) => BY_CALL,
-            _ => continue,
-        };
-        let sql =
-            format!("DELETE FROM {} WHERE {wanted} AND _headwater_delivery = ?2", quote(&removal.table));
-        removed += db.prepare_cached(&sql)?.execute(params![removal.id, &*removal.delivery])?;
+    for Removal { table, id, delivery } in removals {
+        let Some(layout @ (Layout::Call | Layout::Event)) = layout(db, tables, table)? else { continue };
+        let sql = format!(
+            "DELETE FROM {} WHERE {NUMBER} = ?1 AND id = ?2 AND _headwater_delivery = ?3",
+            quote(table)
+        );
+        let mut delete = db.prepare_cached(&sql)?;
+        for number in numbers(db, ids, table, layout, id)? {
+            removed += delete.execute(params![number, id, &**delivery])?;
+        }
     }
     Ok(removed as u64)
 }

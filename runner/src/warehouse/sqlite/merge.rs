@@ -13,7 +13,7 @@ use crate::warehouse::{
     books::{self, Old, Outcome},
     known::{Places, Table},
     name::quote,
-    table::{Batch, Layout, Row, instant},
+    table::{Batch, Cell, Layout, Row, instant},
 };
 
 /// What all rows of a load have in common.
@@ -33,7 +33,7 @@ pub fn merge(
     batch: &Batch,
     places: &Places,
     stamp: &Stamp<'_>,
-    calls: &mut Calls,
+    calls: &mut Calls<'_>,
     done: &mut Committed,
 ) -> Result<Vec<Reject>, Trouble> {
     let mut merge = Merge::new(db, table, batch, places, stamp)?;
@@ -117,16 +117,15 @@ impl<'a> Merge<'a> {
         let keys = spec.key.len();
         let target = quote(&spec.name);
 
-        let matched: Vec<String> =
-            spec.key.iter().enumerate().map(|(at, key)| format!("{} = ?{}", quote(key), at + 1)).collect();
         let state = match layout {
             Layout::Object => "_headwater_version, is_deleted, NULL",
             Layout::Entity => "_headwater_version, 0, NULL",
             Layout::Call | Layout::Event => "NULL, 0, _headwater_delivery",
         };
         let wanted = match layout {
+            Layout::Call => format!("{NUMBER} = ?1 AND {}", matched_at(&spec.key, 2)),
             Layout::Event => format!("{NUMBER} = ?1"),
-            _ => matched.join(" AND "),
+            Layout::Object | Layout::Entity => matched_at(&spec.key, 1),
         };
         let find = db.prepare_cached(&format!("SELECT _rowid_, {state} FROM {target} WHERE {wanted}"))?;
 
@@ -136,8 +135,8 @@ impl<'a> Merge<'a> {
         let marks: Vec<String> = (1..=all.len()).map(|at| format!("?{at}")).collect();
         let key: Vec<String> = spec.key.iter().map(|key| quote(key)).collect();
         let unless = match layout {
-            Layout::Event => String::new(),
-            _ => format!(" ON CONFLICT ({}) DO NOTHING", key.join(", ")),
+            Layout::Call | Layout::Event => String::new(),
+            Layout::Object | Layout::Entity => format!(" ON CONFLICT ({}) DO NOTHING", key.join(", ")),
         };
         let insert = db.prepare_cached(&format!(
             "INSERT INTO {target} ({}) VALUES ({}){unless}",
@@ -264,11 +263,26 @@ impl<'a> Merge<'a> {
     }
 
     /// What is there of a row, by its key, and where.
-    pub fn find(&mut self, row: &Row) -> rusqlite::Result<Option<(i64, Old)>> {
+    fn find(&mut self, row: &Row) -> rusqlite::Result<Option<(i64, Old)>> {
         for at in 0..self.keys {
             let cell = self.cells[at].map(|cell| &row.cells[cell].1);
             self.find.raw_bind_parameter(at + 1, Bound(cell, self.kinds[at]))?;
         }
+        self.found()
+    }
+
+    /// The id of a call's row.
+    pub fn id<'r>(&self, row: &'r Row) -> Option<&'r str> {
+        match &row.cells[(*self.cells.first()?)?].1 {
+            Cell::Text(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// What is there of a call's row, by its number and its id.
+    pub fn find_call(&mut self, number: i64, id: &str) -> rusqlite::Result<Option<(i64, Old)>> {
+        self.find.raw_bind_parameter(1, number)?;
+        self.find.raw_bind_parameter(2, id)?;
         self.found()
     }
 
@@ -362,6 +376,13 @@ impl<'a> Merge<'a> {
             .filter(|(column, _)| self.bound.get(*column as usize).is_none_or(Option::is_none));
         books::extra(self.batch.columns(), row, homeless)
     }
+}
+
+/// The condition that a row has this key, its values bound from `first` on.
+fn matched_at(key: &[String], first: usize) -> String {
+    let matched: Vec<String> =
+        key.iter().enumerate().map(|(at, key)| format!("{} = ?{}", quote(key), at + first)).collect();
+    matched.join(" AND ")
 }
 
 /// Binds the row's values, those of the first `skip` columns left out: an update does not touch the key.

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 
 use super::{
     Trouble, Writer,
-    calls::BY_CALL,
-    grow::load,
+    calls::numbers,
+    grow::{NUMBER, load},
+    ids::Ids,
     value::{Bound, cell},
 };
 use crate::warehouse::{
@@ -115,10 +116,17 @@ impl Writer {
         let names: Vec<String> = table.columns.iter().map(|column| quote(&column.name)).collect();
         let matched: Vec<String> =
             by.iter().enumerate().map(|(at, column)| format!("{} = ?{}", quote(column), at + 1)).collect();
-        let matched = match table.layout == Layout::Event && *by == table.key {
-            true => BY_CALL.to_owned(),
-            false => matched.join(" AND "),
-        };
+        let mut matched = matched.join(" AND ");
+        // Ids of calls are in no index: the number is looked for first.
+        let is_call = matches!(table.layout, Layout::Call | Layout::Event) && *by == table.key;
+        if is_call {
+            if self.ids.is_none() {
+                let change = self.db.unchecked_transaction()?;
+                self.ids = Some(Ids::open(&change)?);
+                change.commit()?;
+            }
+            matched = format!("{matched} AND {NUMBER} = ?{}", by.len() + 1);
+        }
         let sql = format!("SELECT {} FROM {} WHERE {matched}", names.join(", "), quote(name));
         let mut statement = self.db.prepare_cached(&sql)?;
         let mut found = Vec::new();
@@ -135,11 +143,22 @@ impl Writer {
             for (at, (text, kind)) in key.iter().zip(&kinds).enumerate() {
                 statement.raw_bind_parameter(at + 1, Bound(Some(&Cell::read(text, *kind)), *kind))?;
             }
-            let mut rows = statement.raw_query();
-            while let Some(row) = rows.next()? {
-                let cells = table.columns.iter().enumerate();
-                let cells = cells.map(|(at, column)| Ok(cell(column.kind, row.get_ref(at)?)));
-                found.push(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?);
+            let places = match (&self.ids, key.first()) {
+                (Some(ids), Some(id)) if is_call => {
+                    numbers(&self.db, ids, name, table.layout, id)?.into_iter().map(Some).collect()
+                }
+                _ => vec![None],
+            };
+            for place in places {
+                if let Some(number) = place {
+                    statement.raw_bind_parameter(by.len() + 1, number)?;
+                }
+                let mut rows = statement.raw_query();
+                while let Some(row) = rows.next()? {
+                    let cells = table.columns.iter().enumerate();
+                    let cells = cells.map(|(at, column)| Ok(cell(column.kind, row.get_ref(at)?)));
+                    found.push(cells.collect::<Result<Vec<_>, rusqlite::Error>>()?);
+                }
             }
         }
         let column = |stored: &Stored| Column {
