@@ -119,7 +119,10 @@ impl EventSource for LeadAds {
         }
         for field in forms {
             let (Some(name), values) = (field.text("name")?, field.at("values")?) else { continue };
-            let all = values.map(|values| values.items()).transpose()?.unwrap_or_default();
+            let all: Vec<Raw> = match &values {
+                Some(values) => values.items()?.collect(),
+                None => Vec::new(),
+            };
             match all.as_slice() {
                 [one] => traits.set(name, one.clone()),
                 _ => traits.set(name, Raw::new(&all.iter().map(Raw::text).collect::<Vec<_>>())?),

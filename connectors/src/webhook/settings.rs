@@ -172,7 +172,7 @@ impl MappingSettings {
             names: pairs(&self.names, known.names),
             secret: list(&self.secret, known.secret),
             lift: list(&self.lift, known.lift),
-            prefix: known.prefix,
+            ..known
         }
     }
 }
