@@ -16,6 +16,7 @@
 use headwater_core::connector::Connector;
 
 mod activecampaign;
+mod aircall;
 mod airship;
 mod alloyflow;
 mod amazon_s3;
@@ -38,10 +39,13 @@ mod elastic_path;
 mod elastic_path_cx_studio;
 mod facebook_lead_ads;
 mod factual_engine;
+mod freshchat;
 mod friendbuy;
 mod gwen_webhooks;
+mod ibm_watson_assistant;
 mod inflection;
 mod insider;
+mod intercom;
 mod iterable;
 mod iterate;
 mod klaviyo;
@@ -52,6 +56,7 @@ mod mailchimp;
 mod mailjet;
 mod mailmodo;
 mod mandrill;
+mod marketo;
 mod moengage_source;
 mod moesif_api_analytics;
 mod navattic;
@@ -64,6 +69,7 @@ mod pendo;
 mod provesource;
 mod quin_ai;
 mod salesforce;
+mod salesforce_marketing_cloud;
 mod segment;
 mod selligent_marketing_cloud;
 mod sendgrid;
@@ -75,6 +81,7 @@ mod standard_webhooks;
 mod statsig;
 mod stripe;
 mod synap;
+mod twilio;
 mod userguiding;
 mod vero;
 mod voucherify;
@@ -89,6 +96,7 @@ mod zigpoll;
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
     activecampaign::CONNECTOR,
+    aircall::CONNECTOR,
     airship::CONNECTOR,
     alloyflow::CONNECTOR,
     amazon_s3::CONNECTOR,
@@ -111,10 +119,13 @@ pub static ALL: &[Connector] = &[
     elastic_path_cx_studio::CONNECTOR,
     facebook_lead_ads::CONNECTOR,
     factual_engine::CONNECTOR,
+    freshchat::CONNECTOR,
     friendbuy::CONNECTOR,
     gwen_webhooks::CONNECTOR,
+    ibm_watson_assistant::CONNECTOR,
     inflection::CONNECTOR,
     insider::CONNECTOR,
+    intercom::CONNECTOR,
     iterable::CONNECTOR,
     iterate::CONNECTOR,
     klaviyo::CONNECTOR,
@@ -125,6 +136,7 @@ pub static ALL: &[Connector] = &[
     mailjet::CONNECTOR,
     mailmodo::CONNECTOR,
     mandrill::CONNECTOR,
+    marketo::CONNECTOR,
     moengage_source::CONNECTOR,
     moesif_api_analytics::CONNECTOR,
     navattic::CONNECTOR,
@@ -137,6 +149,7 @@ pub static ALL: &[Connector] = &[
     provesource::CONNECTOR,
     quin_ai::CONNECTOR,
     salesforce::CONNECTOR,
+    salesforce_marketing_cloud::CONNECTOR,
     segment::CONNECTOR,
     selligent_marketing_cloud::CONNECTOR,
     sendgrid::CONNECTOR,
@@ -147,6 +160,7 @@ pub static ALL: &[Connector] = &[
     statsig::CONNECTOR,
     stripe::CONNECTOR,
     synap::CONNECTOR,
+    twilio::CONNECTOR,
     userguiding::CONNECTOR,
     vero::CONNECTOR,
     voucherify::CONNECTOR,
