@@ -149,7 +149,7 @@ fn resource(topic: &str) -> &str {
 }
 
 /// The mapping with the user's id, where the topic is about a customer.
-fn identified(mapping: Mapping, topic: &str, user_id: UserId) -> Mapping {
+fn identified(mapping: Mapping<'static>, topic: &str, user_id: UserId) -> Mapping<'static> {
     let user = match (resource(topic), user_id) {
         (_, UserId::None) => "",
         ("customers", UserId::CustomerId) => "customer.id|id",

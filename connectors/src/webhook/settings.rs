@@ -102,7 +102,7 @@ pub struct CallSettings {
 #[derive(Debug)]
 pub struct Made {
     pub webhook: Webhook,
-    pub mapping: Mapping,
+    pub mapping: Mapping<'static>,
 }
 
 impl Settings {
@@ -142,7 +142,7 @@ impl Settings {
 
 impl MappingSettings {
     /// What they say, and for what they leave out what is known already.
-    pub fn over(&self, known: Mapping) -> Mapping {
+    pub fn over(&self, known: Mapping<'static>) -> Mapping<'static> {
         let text = |said: &Option<String>, known| said.as_deref().map_or(known, intern);
         let list = |said: &Option<Vec<String>>, known: &'static [&'static str]| match said {
             Some(said) => &*said.iter().map(|one| intern(one)).collect::<Vec<_>>().leak(),
