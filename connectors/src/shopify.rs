@@ -130,7 +130,7 @@ pub fn calls(webhook: &Webhook, item: &Item<'_>, user_id: UserId) -> Result<Vec<
     Ok(calls)
 }
 
-fn of_topic(topic: &str) -> Mapping {
+fn of_topic(topic: &str) -> Mapping<'static> {
     match resource(topic) {
         "orders" => ORDER,
         "checkouts" => CHECKOUT,
@@ -149,7 +149,7 @@ fn resource(topic: &str) -> &str {
 }
 
 /// The mapping with the user's id, where the topic is about a customer.
-fn identified(mapping: Mapping<'static>, topic: &str, user_id: UserId) -> Mapping<'static> {
+fn identified<'m>(mapping: Mapping<'m>, topic: &str, user_id: UserId) -> Mapping<'m> {
     let user = match (resource(topic), user_id) {
         (_, UserId::None) => "",
         ("customers", UserId::CustomerId) => "customer.id|id",
