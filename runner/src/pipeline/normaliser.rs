@@ -20,11 +20,12 @@ use super::{
     },
     frame::{self, Address},
     normalise::{Fate, Limits, normalise},
+    thread::OwnThread,
 };
 use crate::inbox::{Batch, Inbox, Log, StoredDelivery};
 
 /// Bytes of deliveries that are normalised at once.
-const BATCH: usize = 4 << 20;
+const BATCH: usize = 2 << 20;
 /// Once calls have come to so many bytes, deliveries wait for the next time.
 const MOST: usize = 32 << 20;
 /// Bytes of calls that are appended as one: the log takes no more than [`Options::waiting`](crate::inbox::Options).
@@ -37,6 +38,8 @@ pub struct Normaliser {
     books: Books,
     sources: RwLock<Arc<Sources>>,
     limits: Limits,
+    /// Where deliveries are mapped.
+    mapping: OwnThread,
     /// Who looks up what has been seen and enters what it makes of that: one at a time.
     turn: Mutex<()>,
     /// The last frame of the calls log that counts: what loaders may read up to.
@@ -56,7 +59,9 @@ impl Normaliser {
         }
         inbox.pin("normaliser", books.position("inbox").await?.max(1));
         let (eligible, _) = watch::channel(end);
-        Ok(Self { inbox, calls, books, sources: RwLock::default(), limits, turn: Mutex::new(()), eligible })
+        let mapping = OwnThread::start("mapping");
+        let sources = RwLock::default();
+        Ok(Self { inbox, calls, books, sources, limits, mapping, turn: Mutex::new(()), eligible })
     }
 
     /// Maps deliveries by these sources from now on.
@@ -100,8 +105,7 @@ impl Normaliser {
         let sources = self.sources.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let limits = self.limits;
         // Mapping is work for a processor: receiving must not wait for it.
-        let mapped = tokio::task::spawn_blocking(move || map(batch, &sources, limits)).await;
-        let mapped = mapped.map_err(|error| Error::unexpected(format!("mapping was ended: {error}")))??;
+        let mapped = self.mapping.run(move || map(batch, &sources, limits)).await??;
         let turn = self.turn.lock().await;
         let (entry, calls) = self.unseen(mapped).await?;
         let inbox = entry.inbox;
