@@ -37,6 +37,7 @@ const MAPPING: Mapping = Mapping {
     email: "data.contact.emails.0.value|data.emails.0.value",
     context: &[("traits.phone", "data.raw_digits|data.external_number|data.external_caller_number")],
     names: &[("data.id", "resource_id")],
+    secret: &["token"],
     lift: &["data"],
     ..Mapping::NEW
 };
@@ -64,9 +65,7 @@ impl EventSource for Aircall {
             Some("contact") => CONTACT,
             _ => MAPPING,
         };
-        let mut call = mapping.fill(&WEBHOOK, item, Call::track(event))?;
-        call.properties.take("token");
-        Ok(vec![call.into()])
+        Ok(vec![mapping.fill(&WEBHOOK, item, Call::track(event))?.into()])
     }
 }
 

@@ -51,7 +51,8 @@ static WEBHOOK: Webhook = Webhook {
 };
 
 const MAPPING: Mapping = Mapping {
-    event: "name",
+    event: "name|'Webhook Received'",
+    verbatim: true,
     time: "datetime",
     user: "user_id|lead.user_id",
     anonymous: "lead.id|lead.email_address|lead.email",
@@ -67,10 +68,7 @@ impl EventSource for Marketo {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let name = item.record.text("name")?.map(|name| name.trim().to_owned());
-        let name = name.filter(|name| !name.is_empty());
-        let call = Call::track(name.unwrap_or_else(|| "Webhook Received".to_owned()));
-        Ok(vec![MAPPING.fill(&WEBHOOK, item, call)?.into()])
+        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
     }
 }
 
