@@ -21,11 +21,14 @@ mod airship;
 mod alloyflow;
 mod amazon_s3;
 mod antavo;
+mod authvia;
 mod autopilothq;
 mod beamer;
+mod blip;
 mod blueshift;
 mod braze;
 mod candu;
+mod chatlio;
 mod clevertap;
 mod cloudevents;
 mod commandbar;
@@ -41,7 +44,9 @@ mod facebook_lead_ads;
 mod factual_engine;
 mod freshchat;
 mod friendbuy;
+mod gladly;
 mod gwen_webhooks;
+mod hubspot;
 mod ibm_watson_assistant;
 mod inflection;
 mod insider;
@@ -101,11 +106,14 @@ pub static ALL: &[Connector] = &[
     alloyflow::CONNECTOR,
     amazon_s3::CONNECTOR,
     antavo::CONNECTOR,
+    authvia::CONNECTOR,
     autopilothq::CONNECTOR,
     beamer::CONNECTOR,
+    blip::CONNECTOR,
     blueshift::CONNECTOR,
     braze::CONNECTOR,
     candu::CONNECTOR,
+    chatlio::CONNECTOR,
     clevertap::CONNECTOR,
     cloudevents::CONNECTOR,
     commandbar::CONNECTOR,
@@ -121,7 +129,9 @@ pub static ALL: &[Connector] = &[
     factual_engine::CONNECTOR,
     freshchat::CONNECTOR,
     friendbuy::CONNECTOR,
+    gladly::CONNECTOR,
     gwen_webhooks::CONNECTOR,
+    hubspot::CONNECTOR,
     ibm_watson_assistant::CONNECTOR,
     inflection::CONNECTOR,
     insider::CONNECTOR,
