@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Record, Scan};
+use super::{Record, Scan, proof::prove};
 use crate::error::{Error, Result};
 
 /// Any JSON value, as a counted slice of the body it came in.
@@ -20,8 +20,25 @@ impl Raw {
     /// Takes the whole of `json` as one value: valid JSON, nothing behind it but white space. Nesting of any depth
     /// is skipped over without recursion.
     pub fn parse(json: &Bytes) -> Result<Self> {
-        let raw: &RawValue = serde_json::from_slice(json)?;
-        Ok(Self(json.slice_ref(raw.get().as_bytes())))
+        match prove(json, |_, _| {}) {
+            Some(value) => Ok(Self(json.slice_ref(value))),
+            // It says why.
+            None => Ok(Self(json.slice_ref(serde_json::from_slice::<&RawValue>(json)?.get().as_bytes()))),
+        }
+    }
+
+    /// The last member `name` of `json`, which is one object: parsing it and then asking for the member, in one pass.
+    pub(super) fn parse_member(json: &Bytes, name: &str) -> Result<Option<Self>> {
+        let mut found = None;
+        let value = prove(json, |quoted, value| {
+            if std::str::from_utf8(quoted).is_ok_and(|quoted| is_named(quoted, name)) {
+                found = Some(value);
+            }
+        });
+        match value {
+            Some([b'{', ..]) => Ok(found.map(|value| Self(json.slice_ref(value)))),
+            _ => Record::parse(json)?.at(name),
+        }
     }
 
     /// A value that was not sent as such.
@@ -149,15 +166,18 @@ fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     let mut found = None;
     while let Some(quoted) = scan.member() {
         let value = scan.value()?;
-        // Hardly any name is written with an escape.
-        let is_same = quoted == name
-            || quoted.contains('\\')
-                && serde_json::from_str::<String>(&format!("\"{quoted}\"")).is_ok_and(|other| other == name);
-        if is_same {
+        if is_named(quoted, name) {
             found = Some(value);
         }
     }
     found
+}
+
+/// Whether this is the name that stands between these quotes. Hardly any is written with an escape.
+fn is_named(quoted: &str, name: &str) -> bool {
+    quoted == name
+        || quoted.contains('\\')
+            && serde_json::from_str::<String>(&format!("\"{quoted}\"")).is_ok_and(|other| other == name)
 }
 
 /// Finds one item of an array.
