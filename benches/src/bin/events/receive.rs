@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use headwater::{config::Config, receive, service::Service};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -124,21 +123,32 @@ pub async fn serve(name: &str) -> Result<()> {
     let folder = std::env::current_dir()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let router: Router = match name {
-        "floor" => floor::router(&folder)?,
+    match name {
+        "floor" => {
+            let router = floor::router(&folder)?;
+            say(address)?;
+            Ok(axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?)
+        }
         _ => {
             let text = std::fs::read_to_string(folder.join("headwater.toml"))?;
             let service = Arc::new(Service::open(Config::parse(&text, &|_| None)?).await?);
             let live = service.events().await?.live;
             let router = receive::router(live.receiver.clone(), live.ready.clone());
+            // As the program does it, with all its limits.
+            let (_stop, stopping) = tokio::sync::watch::channel(false);
+            let _server = receive::serve(listener, router, live.receiver.clone(), stopping);
+            say(address)?;
             // What the service owns lives as long as the process.
-            std::mem::forget(service);
-            router
+            std::future::pending::<()>().await;
+            drop(service);
+            Ok(())
         }
-    };
+    }
+}
+
+fn say(address: SocketAddr) -> Result<()> {
     println!("{address}");
-    std::io::stdout().flush()?;
-    Ok(axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?)
+    Ok(std::io::stdout().flush()?)
 }
 
 /// Runs a load in a process of its own.
