@@ -40,15 +40,20 @@ pub struct Catalog {
 /// A collection of the catalog.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Object {
+    /// What it is called.
     pub name: String,
+    /// What it has.
     pub properties: Vec<String>,
 }
 
 /// A call of the catalog.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Event {
+    /// Which of the six calls.
     pub call: String,
+    /// What it is called.
     pub name: String,
+    /// What it has.
     pub properties: Vec<String>,
 }
 
@@ -73,23 +78,32 @@ pub struct Exchange {
     pub file: String,
     /// What it is called there.
     pub name: String,
+    /// The method.
     pub method: String,
+    /// The path.
     pub path: String,
     /// Decoded and sorted; a value `*` matches any.
     pub query: Vec<(String, String)>,
     /// What the request's body must be, if that was recorded.
     pub body: Option<Bytes>,
+    /// The status.
     pub status: u16,
+    /// The headers.
     pub headers: Vec<(String, String)>,
+    /// The body.
     pub answer: Bytes,
 }
 
 /// One recorded delivery.
 #[derive(Clone, Debug)]
 pub struct Sample {
+    /// What it is called.
     pub name: String,
+    /// The body as it came.
     pub body: Bytes,
+    /// Its content type.
     pub content_type: &'static str,
+    /// What stands around the body.
     pub around: Around,
     /// What it becomes; none if nobody wrote it down.
     pub calls: Option<Value>,

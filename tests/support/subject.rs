@@ -19,7 +19,9 @@ use crate::fixture::{Fixtures, Sample, pairs_of};
 
 /// A connector with its fixtures.
 pub struct Subject {
+    /// The connector.
     pub connector: &'static Connector,
+    /// What its folder holds.
     pub fixtures: Fixtures,
 }
 
