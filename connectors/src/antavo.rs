@@ -68,7 +68,7 @@ const CALLS: &[CallType] = &[
         .native("profile")
         .when("an attribute that is synchronised has changed"),
     CallType::track("point_add", "points int").native("point_add").when("points were given"),
-    CallType::track("", "").native("*").when(
+    CallType::track("", "").when(
         "any other event, built in (point_spend, checkout, refund, opt_in, daily_login …) or custom, under its own name",
     ),
 ];

@@ -74,9 +74,7 @@ const ACTION: &str = "contact_id text, email text, campaign_id text, campaign_na
     action_name text, run_id text";
 
 const CALLS: &[CallType] = &[
-    CallType::track("", ACTION)
-        .native("*")
-        .when("a journey, playbook or activity comes to the action of that name"),
+    CallType::track("", ACTION).when("a journey, playbook or activity comes to the action of that name"),
     CallType::new(CallKind::Identify, "", "contact_id text, email text")
         .native("contact_added|contact_updated")
         .when("a contact is new or has changed (REST hooks)"),

@@ -1,5 +1,5 @@
-//! Beamer: new posts, and what users say of them: comments, reactions, NPS scores. A webhook is for one kind of event,
-//! and its body does not name it, so that each kind has an address of its own.
+//! Beamer: new posts, and what users say of them: comments, reactions, NPS scores. A webhook is for one kind of event, and
+//! all of them may post to the same address: what a body holds tells its kind.
 
 use headwater_core::prelude::*;
 
@@ -19,18 +19,24 @@ pub struct Beamer {
     webhook_secret: Secrets,
 }
 
-/// A webhook of Beamer's, of that kind of event.
-const fn kind(path: &'static str) -> Surface {
-    Surface { path, signature: Signature::header(&["beamer-webhook-secret"]), items: Items::Json("") }
-}
-
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[kind("new-comment"), kind("new-reaction"), kind("new-nps-score"), kind("new-post")],
+    surfaces: &[Surface {
+        path: "",
+        signature: Signature::header(&["beamer-webhook-secret"]),
+        items: Items::Json(""),
+    }],
     calls: CALLS,
 };
 
+/// What only one kind of event has.
+const KINDS: [(&str, &str); 4] = [
+    ("score", "New NPS Score"),
+    ("reaction", "New Reaction"),
+    ("text", "New Comment"),
+    ("title", "New Post"),
+];
+
 const MAPPING: Mapping = Mapping {
-    event: "surface:",
     time: "date",
     user: "userId",
     // Visitors whom the customer's site does not know have no name at all; nor has a post.
@@ -53,7 +59,12 @@ impl EventSource for Beamer {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+        for (member, kind) in KINDS {
+            if let (Some(_), Some(named)) = (item.record.at(member)?, WEBHOOK.by_native(kind)) {
+                return Ok(vec![MAPPING.fill(&WEBHOOK, item, named.call())?.into()]);
+            }
+        }
+        Err(Error::unexpected("neither a post, nor a comment, a reaction or a score"))
     }
 }
 
@@ -63,28 +74,28 @@ const CALLS: &[CallType] = &[
         "post text, comment text, url text, userEmail text, userFirstName text, userLastName text, \
          userCustomAttributes json",
     )
-    .native("new-comment")
+    .native("New Comment")
     .when("a comment was left on a post"),
     CallType::track(
         "Post Reacted To",
         "post text, reaction text, url text, userEmail text, userFirstName text, userLastName text, \
          userCustomAttributes json",
     )
-    .native("new-reaction")
+    .native("New Reaction")
     .when("a reaction was left on a post: positive, neutral or negative"),
     CallType::track(
         "NPS Response Sent",
         "score int, comment text, url text, refUrl text, userEmail text, userFirstName text, userLastName text, \
          userCustomAttributes json",
     )
-    .native("new-nps-score")
+    .native("New NPS Score")
     .when("the NPS question was answered"),
     CallType::track(
         "Post Published",
         "post_id int, title text, content text, category text, published bool, language text, postUrl text, \
          linkUrl text, linkText text",
     )
-    .native("new-post")
+    .native("New Post")
     .when("a post was published"),
 ];
 

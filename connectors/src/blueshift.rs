@@ -32,7 +32,8 @@ static WEBHOOK: Webhook = Webhook {
                 one: &Signature::Basic,
                 why: "Blueshift signs nothing, and HTTP Basic is a choice of the export's",
             },
-            items: Items::Json("batch"),
+            // The samples have `batch`; a list by itself is taken too.
+            items: Items::Json("batch|"),
         },
         Surface {
             path: "status",

@@ -77,9 +77,7 @@ const PROFILE: &str =
 const CALLS: &[CallType] = &[
     CallType::track("Webhook Delivered", PROFILE)
         .when("a profile qualified, and the campaign names no event"),
-    CallType::track("", PROFILE)
-        .native("*")
-        .when("a profile qualified; the event is named in the campaign's key_values"),
+    CallType::track("", PROFILE).when("a profile qualified; the event is named in the campaign's key_values"),
 ];
 
 /// What every event that CleverTap posts has.

@@ -16,40 +16,57 @@
 use headwater_core::connector::Connector;
 
 mod activecampaign;
+mod aircall;
 mod airship;
 mod alloyflow;
 mod amazon_s3;
 mod antavo;
+mod authvia;
 mod autopilothq;
 mod beamer;
+mod blip;
 mod blueshift;
 mod braze;
 mod candu;
+mod chatlio;
 mod clevertap;
 mod cloudevents;
 mod commandbar;
+mod configcat;
 mod customer_io;
 mod delighted;
 mod deway_ai;
 mod drip;
+mod dub;
+mod elastic_path;
+mod elastic_path_cx_studio;
 mod facebook_lead_ads;
 mod factual_engine;
+mod freshchat;
+mod friendbuy;
+mod gladly;
 mod gwen_webhooks;
+mod hubspot;
+mod ibm_watson_assistant;
 mod inflection;
 mod insider;
+mod intercom;
 mod iterable;
 mod iterate;
 mod klaviyo;
 mod klenty;
+mod launchdarkly;
 mod listrak;
 mod mailchimp;
 mod mailjet;
 mod mailmodo;
 mod mandrill;
+mod marketo;
 mod moengage_source;
 mod moesif_api_analytics;
 mod navattic;
 mod nudgespot;
+mod one_creation;
 mod onetrust;
 mod outgrow;
 mod paytronix;
@@ -57,18 +74,26 @@ mod pendo;
 mod provesource;
 mod quin_ai;
 mod salesforce;
+mod salesforce_marketing_cloud;
 mod segment;
 mod selligent_marketing_cloud;
 mod sendgrid;
 mod sendgrid_marketing_campaigns;
+mod shopify;
+mod shopify_fueled;
+mod shopify_littledata;
 mod standard_webhooks;
+mod statsig;
 mod stripe;
 mod synap;
+mod twilio;
 mod userguiding;
 mod vero;
+mod voucherify;
 mod webhook;
 mod wecheer;
 mod white_label_loyalty;
+mod yotpo;
 mod zapier;
 mod zendesk;
 mod zigpoll;
@@ -76,40 +101,57 @@ mod zigpoll;
 /// Every connector, in alphabetical order.
 pub static ALL: &[Connector] = &[
     activecampaign::CONNECTOR,
+    aircall::CONNECTOR,
     airship::CONNECTOR,
     alloyflow::CONNECTOR,
     amazon_s3::CONNECTOR,
     antavo::CONNECTOR,
+    authvia::CONNECTOR,
     autopilothq::CONNECTOR,
     beamer::CONNECTOR,
+    blip::CONNECTOR,
     blueshift::CONNECTOR,
     braze::CONNECTOR,
     candu::CONNECTOR,
+    chatlio::CONNECTOR,
     clevertap::CONNECTOR,
     cloudevents::CONNECTOR,
     commandbar::CONNECTOR,
+    configcat::CONNECTOR,
     customer_io::CONNECTOR,
     delighted::CONNECTOR,
     deway_ai::CONNECTOR,
     drip::CONNECTOR,
+    dub::CONNECTOR,
+    elastic_path::CONNECTOR,
+    elastic_path_cx_studio::CONNECTOR,
     facebook_lead_ads::CONNECTOR,
     factual_engine::CONNECTOR,
+    freshchat::CONNECTOR,
+    friendbuy::CONNECTOR,
+    gladly::CONNECTOR,
     gwen_webhooks::CONNECTOR,
+    hubspot::CONNECTOR,
+    ibm_watson_assistant::CONNECTOR,
     inflection::CONNECTOR,
     insider::CONNECTOR,
+    intercom::CONNECTOR,
     iterable::CONNECTOR,
     iterate::CONNECTOR,
     klaviyo::CONNECTOR,
     klenty::CONNECTOR,
+    launchdarkly::CONNECTOR,
     listrak::CONNECTOR,
     mailchimp::CONNECTOR,
     mailjet::CONNECTOR,
     mailmodo::CONNECTOR,
     mandrill::CONNECTOR,
+    marketo::CONNECTOR,
     moengage_source::CONNECTOR,
     moesif_api_analytics::CONNECTOR,
     navattic::CONNECTOR,
     nudgespot::CONNECTOR,
+    one_creation::CONNECTOR,
     onetrust::CONNECTOR,
     outgrow::CONNECTOR,
     paytronix::CONNECTOR,
@@ -117,18 +159,25 @@ pub static ALL: &[Connector] = &[
     provesource::CONNECTOR,
     quin_ai::CONNECTOR,
     salesforce::CONNECTOR,
+    salesforce_marketing_cloud::CONNECTOR,
     segment::CONNECTOR,
     selligent_marketing_cloud::CONNECTOR,
     sendgrid::CONNECTOR,
     sendgrid_marketing_campaigns::CONNECTOR,
+    shopify_fueled::CONNECTOR,
+    shopify_littledata::CONNECTOR,
     standard_webhooks::CONNECTOR,
+    statsig::CONNECTOR,
     stripe::CONNECTOR,
     synap::CONNECTOR,
+    twilio::CONNECTOR,
     userguiding::CONNECTOR,
     vero::CONNECTOR,
+    voucherify::CONNECTOR,
     webhook::CONNECTOR,
     wecheer::CONNECTOR,
     white_label_loyalty::CONNECTOR,
+    yotpo::CONNECTOR,
     zapier::CONNECTOR,
     zendesk::CONNECTOR,
     zigpoll::CONNECTOR,

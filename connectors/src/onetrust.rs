@@ -78,12 +78,12 @@ impl EventSource for OneTrust {
 fn preferences(profile: &Record) -> Result<Fields> {
     let mut out = Fields::default();
     let Some(list) = profile.at("customPreferences")? else { return Ok(out) };
-    for preference in list.items()?.into_iter().filter_map(Raw::record) {
+    for preference in list.items()?.filter_map(Raw::record) {
         let (Some(name), Some(options)) = (preference.text("name")?, preference.at("options")?) else {
             continue;
         };
         let mut chosen = Vec::new();
-        for option in options.items()?.into_iter().filter_map(Raw::record) {
+        for option in options.items()?.filter_map(Raw::record) {
             if option.text("value")?.as_deref() == Some("true") {
                 chosen.extend(option.text("name")?);
             }

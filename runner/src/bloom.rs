@@ -20,7 +20,7 @@ impl Bloom {
     /// Of the words that [`words`](Self::words) gave; without any where they would take more than `most` bytes.
     pub fn from_words(words: Vec<u64>, most: usize) -> Self {
         let filter = Self { words };
-        if filter.bytes() > most || filter.words.len() % 8 != 0 { Self::default() } else { filter }
+        if filter.bytes() > most || !filter.words.len().is_multiple_of(8) { Self::default() } else { filter }
     }
 
     /// What it is made of.

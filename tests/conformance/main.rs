@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use headwater_tests::{fixture, subject};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 #[cfg(feature = "program")]
@@ -19,13 +20,11 @@ mod broken;
 mod docs;
 #[cfg(feature = "program")]
 mod engine;
-mod fixture;
 mod laws;
 mod reading;
 mod replay;
 #[cfg(feature = "program")]
 mod scaffold;
-mod subject;
 #[cfg(feature = "program")]
 mod toy;
 

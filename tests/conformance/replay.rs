@@ -168,7 +168,7 @@ impl Inner {
     fn find(&self, used: &[u32], seen: &Seen) -> Option<usize> {
         let mut last = None;
         for (place, known) in self.exchanges.iter().enumerate() {
-            if known.is_like(seen) {
+            if is_like(known, seen) {
                 last = Some(place);
                 if used[place] == 0 {
                     break;
@@ -179,14 +179,13 @@ impl Inner {
     }
 }
 
-impl Exchange {
-    fn is_like(&self, seen: &Seen) -> bool {
-        let same = |path: &str| percent_decode_str(path).collect::<Vec<u8>>();
-        self.method == seen.method
-            && same(&self.path) == same(&seen.path)
-            && all_like(&self.query, &seen.query)
-            && self.body.as_ref().is_none_or(|body| body_like(body, seen))
-    }
+/// Whether this is the request that was recorded.
+fn is_like(known: &Exchange, seen: &Seen) -> bool {
+    let same = |path: &str| percent_decode_str(path).collect::<Vec<u8>>();
+    known.method == seen.method
+        && same(&known.path) == same(&seen.path)
+        && all_like(&known.query, &seen.query)
+        && known.body.as_ref().is_none_or(|body| body_like(body, seen))
 }
 
 /// Whether the pairs are the same; a recorded `*` is like anything of its name.

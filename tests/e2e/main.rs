@@ -5,6 +5,7 @@
 //! servers that answer as they like, `commands` goes through the command line from an empty folder. `HEADWATER_TEST_LONG=1` makes
 //! worlds and patience larger. What kills it is in `faults`.
 
+mod apps;
 mod commands;
 mod configs;
 mod destinations;

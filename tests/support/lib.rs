@@ -1,9 +1,11 @@
 //! What several suites need: folders that Headwater lives in, its processes, vendors on loopback ports, a real Postgres.
 
 pub mod disk;
+pub mod fixture;
 pub mod house;
 pub mod postgres;
 mod process;
+pub mod subject;
 #[cfg(feature = "program")]
 pub mod vendor;
 

@@ -31,7 +31,7 @@ macro_rules! events {
             CallType::track("Email Delivered", STREAMED)
                 .native("Email Delivered|MOE_EMAIL_DELIVERED")
                 .when("campaign activity: email"),
-            CallType::track("", STREAMED).native("*").when("an event of your own, under its name"),
+            CallType::track("", STREAMED).when("an event of your own, under its name"),
             CallType::track("Campaign Stats Alert", ALERT).native("CAMPAIGN_STATS").when("an alert on a campaign's figures"),
             CallType::track("Flow Stats Alert", ALERT).native("FLOW_STATS").when("an alert on a flow's figures"),
             CallType::track("Campaign Expiry Alert", ALERT).native("CAMPAIGN_EXPIRY").when("a campaign expires"),

@@ -159,7 +159,6 @@ impl MappingSettings {
             };
         Mapping {
             event: text(&self.event, known.event),
-            verbatim: known.verbatim,
             id: list(&self.id, known.id),
             time: text(&self.time, known.time),
             user: text(&self.user, known.user),
@@ -172,7 +171,7 @@ impl MappingSettings {
             names: pairs(&self.names, known.names),
             secret: list(&self.secret, known.secret),
             lift: list(&self.lift, known.lift),
-            prefix: known.prefix,
+            ..known
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
 
 mod fields;
 mod list;
+mod proof;
 mod raw;
 mod scan;
 
@@ -42,6 +43,12 @@ impl Record {
     /// Takes the whole of `json` as one record.
     pub fn parse(json: &Bytes) -> Result<Self> {
         Raw::parse(json)?.record().ok_or_else(|| Error::unexpected("not a JSON object"))
+    }
+
+    /// The member `name` of `json`, which is one record, as text (see [`Record::text`]): the same as parsing it and then asking, in one
+    /// way through it.
+    pub fn parse_text(json: &Bytes, name: &str) -> Result<Option<String>> {
+        Ok(Raw::parse_member(json, name)?.and_then(|raw| raw.text()).filter(|text| !text.is_empty()))
     }
 
     /// Takes `json` as one record without looking at it: whoever made it knew that it is.
@@ -231,6 +238,39 @@ mod tests {
         assert!(Record::split(&Bytes::from_static(b"<html>"), "").is_err());
         assert!(Record::split(&Bytes::from_static(b"{\"data\":null}"), "data").unwrap().is_empty());
         assert!(Record::split(&Bytes::from_static(b"{\"a\":\"\xff\"}"), "").is_err());
+    }
+
+    #[test]
+    fn a_member_is_found_while_its_record_is_proven() {
+        for json in [
+            r#"{"a":{"k":"in"},"k":"one","b":[1],"k":"two"}"#,
+            r#"{"\u006b":"x"}"#,
+            r#"{"k":null}"#,
+            r#"{"k":""}"#,
+            r#" {"k": 7 } "#,
+            r#"{"k":{}}"#,
+            r#"{"k":"\ud800"}"#,
+            "{}",
+            "[]",
+            r#"[{"k":1}]"#,
+            r#""k""#,
+            r#"{"k":"v""#,
+            r#"{"k":"v"}}"#,
+            "",
+        ] {
+            let bytes = Bytes::from_static(json.as_bytes());
+            let (one, two) =
+                (Record::parse_text(&bytes, "k"), Record::parse(&bytes).and_then(|record| record.text("k")));
+            assert_eq!(
+                one.map_err(|e| e.message().to_owned()),
+                two.map_err(|e| e.message().to_owned()),
+                "{json}"
+            );
+        }
+        assert_eq!(
+            Record::parse_text(&Bytes::from_static(br#"{"k":"1","k":"two"}"#), "k").unwrap().as_deref(),
+            Some("two")
+        );
     }
 
     #[test]

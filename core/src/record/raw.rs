@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Next, Record, scan::Walk};
+use super::{Next, Record, proof::prove, scan::Walk};
 use crate::error::{Error, Result};
 
 /// Any JSON value, as a counted slice of the body it came in.
@@ -17,8 +17,25 @@ impl Raw {
     /// Takes the whole of `json` as one value: valid JSON, nothing behind it but white space. Nesting of any depth
     /// is skipped over without recursion.
     pub fn parse(json: &Bytes) -> Result<Self> {
-        let raw: &RawValue = serde_json::from_slice(json)?;
-        Ok(Self(json.slice_ref(raw.get().as_bytes())))
+        match prove(json, |_, _| {}) {
+            Some(value) => Ok(Self(json.slice_ref(value))),
+            // It says why.
+            None => Ok(Self(json.slice_ref(serde_json::from_slice::<&RawValue>(json)?.get().as_bytes()))),
+        }
+    }
+
+    /// The last member `name` of `json`, which is one object: parsing it and then asking for the member, in one pass.
+    pub(super) fn parse_member(json: &Bytes, name: &str) -> Result<Option<Self>> {
+        let mut found = None;
+        let value = prove(json, |quoted, value| {
+            if is_named(quoted, name) {
+                found = Some(value);
+            }
+        });
+        match value {
+            Some([b'{', ..]) => Ok(found.map(|value| Self(json.slice_ref(value)))),
+            _ => Record::parse(json)?.at(name),
+        }
     }
 
     /// A value that was not sent as such.
@@ -139,11 +156,7 @@ fn member<'j>(json: &'j [u8], name: &str) -> Option<&'j [u8]> {
     let mut found = None;
     while let Some(quoted) = walk.member() {
         let value = walk.value()?;
-        let quoted = &json[quoted];
-        // Hardly any name is written with an escape.
-        let is_same = quoted == name.as_bytes()
-            || quoted.contains(&b'\\') && unquoted(quoted).is_ok_and(|other| other == name);
-        if is_same {
+        if is_named(&json[quoted], name) {
             found = Some(&json[value]);
         }
     }
@@ -156,6 +169,11 @@ pub(super) fn items(json: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_array = walk.peek() == Some(Next::Array);
     walk.enter();
     std::iter::from_fn(move || if is_array { walk.item().map(|item| &json[item]) } else { None }).fuse()
+}
+
+/// Whether this is the name that stands between these quotes. Hardly any is written with an escape.
+fn is_named(quoted: &[u8], name: &str) -> bool {
+    quoted == name.as_bytes() || quoted.contains(&b'\\') && unquoted(quoted).is_ok_and(|other| other == name)
 }
 
 /// A scalar as text.

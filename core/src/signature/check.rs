@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use p256::ecdsa::signature::Verifier;
 use rsa::{pkcs1::DecodeRsaPublicKey, pkcs8::DecodePublicKey};
 use serde_json::Value;
+use subtle::ConstantTimeEq;
 
 use super::{
     Hash, Hmac, Part, Place, Signature, Stamp, TOLERANCE,
@@ -199,7 +200,8 @@ impl Hmac {
                 Ok(self.plain(secret, &content))
             };
             match digest {
-                Ok(digest) => given.iter().any(|given| same(given, &digest)),
+                // The length of a digest is no secret.
+                Ok(digest) => given.iter().any(|given| given.ct_eq(&digest).into()),
                 Err(error) => {
                     unusable = Some(error);
                     false

@@ -9,7 +9,11 @@ use base64::{
 };
 use hmac::Mac;
 use http::HeaderName;
-use jiff::{Timestamp, fmt::strtime, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    fmt::{rfc2822, strtime},
+    tz::TimeZone,
+};
 use sha2::Digest;
 
 use super::{Encoding, Grammar, Hash, Hmac, Key, Part, Place, StampFormat};
@@ -113,7 +117,10 @@ impl Encoding {
     /// The bytes of a digest; none if the text is no such thing.
     pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
-            Encoding::Hex => hex::decode(text).ok(),
+            Encoding::Hex => {
+                let mut digest = vec![0; text.len() / 2];
+                hex::decode_to_slice(text, &mut digest).ok().map(|()| digest)
+            }
             Encoding::Base64 => base64(text),
             Encoding::Base64Url => URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok(),
         }
@@ -140,7 +147,12 @@ impl StampFormat {
         match self {
             StampFormat::UnixSeconds => Timestamp::from_second(text.trim().parse().ok()?).ok(),
             StampFormat::UnixMillis => Timestamp::from_millisecond(text.trim().parse().ok()?).ok(),
-            StampFormat::Rfc3339 | StampFormat::HttpDate => parse_time(text),
+            StampFormat::Rfc3339 => parse_time(text),
+            // Asked first: it would be the last form that is tried.
+            StampFormat::HttpDate => {
+                let time = rfc2822::DateTimeParser::new().parse_timestamp(text.trim());
+                time.ok().or_else(|| parse_time(text))
+            }
             StampFormat::Compact => {
                 let time = strtime::parse("%Y%m%dT%H%M%SZ", text.trim()).ok()?.to_datetime().ok()?;
                 Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
@@ -166,12 +178,13 @@ pub(super) fn content(parts: &[Part], delivery: &Delivery, stamp: &str, headers:
         let value = delivery.headers.get(name).map(http::HeaderValue::as_bytes);
         value.ok_or_else(|| Error::unsigned(format!("header {name} is missing")))
     };
-    let mut out = Vec::new();
+    // Mostly the body, and little else.
+    let mut out = Vec::with_capacity(delivery.body.len() + 128);
     for part in parts {
         match *part {
             Part::Body => out.extend_from_slice(&delivery.body),
             Part::BodyMinified => crate::record::minify(&delivery.body, &mut out),
-            Part::Header(name) => out.extend_from_slice(header(name)?),
+            Part::Header(name) | Part::Nonce(name) => out.extend_from_slice(header(name)?),
             Part::HeaderLength(name) => out.extend_from_slice(header(name)?.len().to_string().as_bytes()),
             Part::Stamp => out.extend_from_slice(stamp.as_bytes()),
             Part::Method => out.extend_from_slice(delivery.method.as_str().as_bytes()),

@@ -12,7 +12,11 @@ use headwater_core::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
+use super::Entry;
+
 const VERSION: u8 = 1;
+/// Where the time stands.
+const TIME: std::ops::Range<usize> = 2..14;
 
 /// A delivery, and what we know of it.
 #[derive(Clone, Debug)]
@@ -71,15 +75,46 @@ impl DeliveryKind {
     }
 }
 
+/// A frame of a delivery that has not got its time of receipt yet.
+pub struct Draft {
+    head: Vec<u8>,
+    body: Bytes,
+}
+
+impl Draft {
+    /// The frame of a delivery that was received then.
+    pub fn received(mut self, at: Timestamp) -> Entry {
+        self.head[TIME].copy_from_slice(&time(at));
+        Entry { head: self.head.into(), body: self.body, ..Entry::default() }
+    }
+}
+
 impl StoredDelivery {
     /// As the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.head();
+        out.extend_from_slice(&self.delivery.body);
+        out
+    }
+
+    /// As a frame that lacks its time of receipt: what takes long is done before the delivery's turn in the inbox comes.
+    pub fn draft(&self) -> Draft {
+        Draft { head: self.head(), body: self.delivery.body.clone() }
+    }
+
+    /// All that stands before the body.
+    fn head(&self) -> Vec<u8> {
         let Delivery { received_at, method, path_tail, query, headers, body, url, lookups } = &self.delivery;
-        let mut out = Vec::with_capacity(256 + headers.len() * 48 + body.len());
+        let texts = self.source.len()
+            + self.surface.len()
+            + self.verified.len()
+            + path_tail.len()
+            + query.len()
+            + url.len();
+        let mut out = Vec::with_capacity(96 + texts + headers.len() * 48);
         out.push(VERSION);
         out.push(self.kind.code());
-        out.extend_from_slice(&received_at.as_second().to_le_bytes());
-        out.extend_from_slice(&received_at.subsec_nanosecond().to_le_bytes());
+        out.extend_from_slice(&time(*received_at));
         run(&mut out, self.source.as_bytes());
         number(&mut out, u64::from(self.connector.is_some()));
         if let Some(connector) = &self.connector {
@@ -99,7 +134,7 @@ impl StoredDelivery {
             number(&mut out, u64::from(*item));
             run(&mut out, answer);
         }
-        run(&mut out, body);
+        number(&mut out, body.len() as u64);
         out
     }
 
@@ -159,6 +194,13 @@ fn take_lookups(rest: &mut Bytes) -> Result<Vec<(u32, Bytes)>> {
         lookups.push((item, take_run(rest)?));
     }
     Ok(lookups)
+}
+
+fn time(time: Timestamp) -> [u8; 12] {
+    let mut out = [0; 12];
+    out[..8].copy_from_slice(&time.as_second().to_le_bytes());
+    out[8..].copy_from_slice(&time.subsec_nanosecond().to_le_bytes());
+    out
 }
 
 fn number(out: &mut Vec<u8>, mut value: u64) {
@@ -250,6 +292,12 @@ mod tests {
         for kind in DeliveryKind::ALL {
             let stored = sample(kind);
             assert_same(&StoredDelivery::decode(&stored.encode().into()).unwrap(), &stored);
+            let entry = stored.draft().received(Timestamp::UNIX_EPOCH);
+            let both = [&entry.head[..], &entry.body].concat();
+            let mut later = StoredDelivery::decode(&both.into()).unwrap();
+            assert_eq!(later.delivery.received_at, Timestamp::UNIX_EPOCH);
+            later.delivery.received_at = stored.delivery.received_at;
+            assert_same(&later, &stored);
         }
         let mut bare = sample(DeliveryKind::Pixel);
         bare.connector = None;

@@ -74,13 +74,14 @@ impl Header {
 /// Appends a frame's bytes to `out`.
 pub fn encode(out: &mut Vec<u8>, salt: u32, seq: u64, own: u8, entry: &Entry) {
     let start = out.len();
-    out.extend_from_slice(&(entry.body.len() as u32).to_le_bytes());
+    out.extend_from_slice(&(entry.length() as u32).to_le_bytes());
     out.push(FRAME_VERSION);
     out.push((entry.flags & !OWN) | own);
     out.extend_from_slice(&entry.key.to_le_bytes());
     out.extend_from_slice(&seq.to_le_bytes());
-    let crc = crc(salt, &out[start..], &entry.body);
+    let crc = crc32c::crc32c_append(crc(salt, &out[start..], &entry.head), &entry.body);
     out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&entry.head);
     out.extend_from_slice(&entry.body);
 }
 

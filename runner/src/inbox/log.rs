@@ -78,10 +78,10 @@ impl Log {
     async fn submit(&self, entries: Vec<Entry>) -> Result<u64> {
         let options = &self.shared.options;
         let largest = options.max_frame.min(u32::MAX as usize);
-        if let Some(entry) = entries.iter().find(|entry| entry.body.len() > largest) {
-            return Err(LogError::TooLarge { bytes: entry.body.len(), limit: largest });
+        if let Some(entry) = entries.iter().find(|entry| entry.length() > largest) {
+            return Err(LogError::TooLarge { bytes: entry.length(), limit: largest });
         }
-        let bytes = entries.iter().map(|entry| entry.body.len() + OVERHEAD).sum::<usize>();
+        let bytes = entries.iter().map(|entry| entry.length() + OVERHEAD).sum::<usize>();
         if bytes > options.waiting {
             return Err(LogError::TooLarge { bytes, limit: options.waiting });
         }
@@ -176,7 +176,7 @@ impl Drop for Log {
 
 #[async_trait]
 impl Inbox for Log {
-    async fn put(&self, delivery: Bytes) -> Result<u64> {
+    async fn put(&self, delivery: Entry) -> Result<u64> {
         self.append(delivery).await
     }
     async fn put_all(&self, deliveries: Vec<Bytes>) -> Result<u64> {

@@ -36,8 +36,8 @@ pub type Result<T, E = LogError> = std::result::Result<T, E>;
 /// Where deliveries are kept until everything has been made of them.
 #[async_trait]
 pub trait Inbox: Send + Sync {
-    /// Keeps a delivery ([`StoredDelivery::encode`]) and returns its sequence number. It is on disk then.
-    async fn put(&self, delivery: Bytes) -> Result<u64>;
+    /// Keeps a delivery ([`StoredDelivery::draft`]) and returns its sequence number. It is on disk then.
+    async fn put(&self, delivery: Entry) -> Result<u64>;
     /// Keeps several, all or none, and returns the last one's sequence number.
     async fn put_all(&self, deliveries: Vec<Bytes>) -> Result<u64>;
     /// Reads on from a sequence number: about `max_bytes`, at least one frame where there is one. Go on at
@@ -111,13 +111,22 @@ pub struct Entry {
     pub flags: u8,
     /// The key that the body is encrypted with; 0 for none.
     pub key: u16,
-    /// What is kept.
+    /// What is kept: these bytes,
+    pub head: Bytes,
+    /// and these behind them. Two parts, so that a large body need not be copied to get something before it.
     pub body: Bytes,
+}
+
+impl Entry {
+    /// The length of what is kept, in bytes.
+    pub fn length(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
 }
 
 impl<B: Into<Bytes>> From<B> for Entry {
     fn from(body: B) -> Self {
-        Self { flags: 0, key: 0, body: body.into() }
+        Self { body: body.into(), ..Self::default() }
     }
 }
 
@@ -130,7 +139,7 @@ pub struct Frame {
     pub flags: u8,
     /// As in [`Entry::key`].
     pub key: u16,
-    /// As in [`Entry::body`]; a slice of the bytes that were read with it.
+    /// All that is kept of the [`Entry`]; a slice of the bytes that were read with it.
     pub body: Bytes,
 }
 

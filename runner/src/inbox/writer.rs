@@ -212,7 +212,7 @@ impl Writer {
         let bytes: u64 = appends
             .iter()
             .flat_map(|append| &append.entries)
-            .map(|entry| (entry.body.len() + frame::OVERHEAD) as u64)
+            .map(|entry| (entry.length() + frame::OVERHEAD) as u64)
             .sum();
         self.room_for(bytes)?;
         let first = lock(&self.shared.state).next;

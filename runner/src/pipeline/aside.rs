@@ -7,8 +7,8 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Threads that may wait for disks at once: mapping, rows, the books, and a schema or two.
-const BLOCKING: usize = 8;
+/// Threads that may wait for disks at once: reading two logs, the books, and a schema or two.
+const BLOCKING: usize = 5;
 
 /// The pipeline's threads; they end when this is dropped, whatever they do.
 pub struct Aside(Option<Runtime>);

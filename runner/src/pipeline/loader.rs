@@ -20,7 +20,7 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use super::{books::Books, frame};
+use super::{books::Books, frame, thread::OwnThread};
 use crate::{
     inbox::{Frame, Log},
     sync::touch,
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Bytes of calls that are loaded at once.
-const BATCH: usize = 4 << 20;
+const BATCH: usize = 2 << 20;
 /// How long a schema that cannot be loaded is left aside, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -72,6 +72,8 @@ pub struct Loader {
     ahead: u64,
     /// Frames between what every schema has and `ahead` that cannot be read.
     damaged: u64,
+    /// Where rows are made.
+    making: OwnThread,
     /// The frames that follow, made into rows while those before them are committed.
     following: Option<JoinHandle<Result<Prepared>>>,
     /// Schemas that cannot be loaded right now, and when to try again: they hold back no other.
@@ -98,6 +100,7 @@ impl Loader {
             schemas: HashMap::new(),
             ahead: 0,
             damaged: 0,
+            making: OwnThread::start("rows"),
             following: None,
             stuck: BTreeSet::new(),
             retry: Instant::now(),
@@ -195,17 +198,17 @@ impl Loader {
     fn prepare(&self, from: u64, end: u64) -> JoinHandle<Result<Prepared>> {
         let calls = self.calls.clone();
         let connectors = self.connectors.clone();
+        let making = self.making.clone();
         let known = self.schemas.iter().map(|(name, (_, position))| (name.clone(), position.seq)).collect();
         tokio::spawn(async move {
             let (frames, last) = read(&calls, from, end).await?;
             // As many as there should have been: also those beyond the end count, and a hole may reach over it.
             let missing = (last + 1 - from).saturating_sub(frames.len() as u64);
-            tokio::task::spawn_blocking(move || {
+            let make = move || {
                 let (loads, unreadable) = rows(&frames, &known, &connectors)?;
                 Ok(Prepared { from, last, frames, loads, damaged: missing + unreadable })
-            })
-            .await
-            .map_err(ended)?
+            };
+            making.run(make).await?
         })
     }
 

@@ -23,11 +23,12 @@ use super::{
     },
     frame::{self, Address},
     normalise::{Fate, Limits, Normalised, normalise, unanswered},
+    thread::OwnThread,
 };
 use crate::inbox::{Batch, DeliveryKind, Inbox, Log, StoredDelivery};
 
 /// Bytes of deliveries that are normalised at once.
-const BATCH: usize = 4 << 20;
+const BATCH: usize = 2 << 20;
 /// Once calls have come to so many bytes, deliveries wait for the next time.
 const MOST: usize = 32 << 20;
 /// Whose deliveries wait for look-ups, as the inbox knows it.
@@ -42,6 +43,8 @@ pub struct Normaliser {
     books: Books,
     sources: RwLock<Arc<Sources>>,
     limits: Limits,
+    /// Where deliveries are mapped.
+    mapping: OwnThread,
     /// Who looks up what has been seen and enters what it makes of that: one at a time.
     turn: Mutex<()>,
     /// The last frame of the calls log that counts: what loaders may read up to.
@@ -72,6 +75,7 @@ impl Normaliser {
             books,
             sources: RwLock::default(),
             limits,
+            mapping: OwnThread::start("mapping"),
             turn: Mutex::new(()),
             eligible,
             waiting,
@@ -136,8 +140,7 @@ impl Normaliser {
         let sources = self.sources();
         let limits = self.limits;
         // Mapping is work for a processor: receiving must not wait for it.
-        let mapped = tokio::task::spawn_blocking(move || map(batch, &sources, limits)).await;
-        let mapped = mapped.map_err(|error| Error::unexpected(format!("mapping was ended: {error}")))??;
+        let mapped = self.mapping.run(move || map(batch, &sources, limits)).await??;
         let turn = self.turn.lock().await;
         let (entry, calls) = self.unseen(mapped).await?;
         let inbox = entry.inbox;

@@ -27,6 +27,8 @@ use super::{Receiver, answer, server::State};
 
 /// How long the head of a request may take from its first byte.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long a connection may keep still between two requests. Longer than the minute that load balancers keep theirs.
+const IDLE: Duration = Duration::from_secs(75);
 /// How long a body may keep still.
 const STILL: Duration = Duration::from_secs(15);
 /// How long a body may take.
@@ -197,19 +199,41 @@ impl Deadline {
     }
 }
 
-/// A connection whose requests have to come in time: a head that comes byte by byte is cut.
+/// A connection whose requests have to come in time: a head that comes byte by byte is cut, and so is a connection that keeps still.
 pub(super) struct Patient {
     stream: TcpStream,
     state: Arc<State>,
-    /// How many requests there had been when the head began that is being read.
-    head: Option<usize>,
-    /// When that is too late; only for heads that do not come at once.
-    late: Option<Pin<Box<Sleep>>>,
+    /// How many requests there had been when this one was first waited for,
+    waited: Option<usize>,
+    /// and when its head began.
+    begun: Option<usize>,
+    /// When that was.
+    since: Instant,
+    /// When to look again whether it takes too long: a timer for each request would cost more than to look now and then.
+    look: Pin<Box<Sleep>>,
 }
 
 impl Patient {
     pub fn new(stream: TcpStream, state: Arc<State>) -> Self {
-        Self { stream, state, head: None, late: None }
+        let since = Instant::now();
+        Self { stream, state, waited: None, begun: None, since, look: Box::pin(sleep_until(since + HEAD)) }
+    }
+
+    /// Ready when the request that is waited for, the one after so many, takes too long.
+    fn poll_late(&mut self, requests: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let has_begun = self.begun == Some(requests);
+        if self.waited != Some(requests) && !has_begun {
+            self.since = Instant::now();
+        }
+        self.waited = Some(requests);
+        while self.look.as_mut().poll(cx).is_ready() {
+            let (now, due) = (Instant::now(), self.since + if has_begun { HEAD } else { IDLE });
+            if due <= now {
+                return Poll::Ready(());
+            }
+            self.look.as_mut().reset(due.min(now + HEAD));
+        }
+        Poll::Pending
     }
 }
 
@@ -222,18 +246,15 @@ impl AsyncRead for Patient {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, into);
         // Of a request that is being answered the head is whole; its body has times of its own.
-        let expected = (!self.state.is_busy()).then(|| self.state.requests());
-        match read {
-            Poll::Ready(_) if into.filled().len() > before && self.head != expected => {
-                (self.head, self.late) = (expected, None);
-            }
-            Poll::Pending if expected.is_some() && self.head == expected => {
-                let late = self.late.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + HEAD)));
-                if late.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-            }
-            _ => {}
+        if self.state.is_busy() {
+            return read;
+        }
+        let requests = self.state.requests();
+        if read.is_pending() && self.poll_late(requests, cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if into.filled().len() > before && self.begun != Some(requests) {
+            (self.begun, self.since) = (Some(requests), Instant::now());
         }
         read
     }

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
 use headwater_core::{connector::Connector, event::EventSource, object::Request};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
@@ -198,9 +198,11 @@ impl Receiver {
 
     /// Stamps and puts in one step, so that the times of receipt have the inbox's order: the latest traits win by them.
     fn put(&self, delivery: &mut StoredDelivery) -> impl Future<Output = Result<u64, LogError>> + Send {
+        let draft = delivery.draft();
         let _turn = self.turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        delivery.delivery.received_at = now();
-        let mut put = Box::pin(self.inbox.put(delivery.encode().into()));
+        let received_at = now();
+        delivery.delivery.received_at = received_at;
+        let mut put = self.inbox.put(draft.received(received_at));
         // The first poll takes the place in the queue; what follows only waits for the disk.
         let first = put.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         async move {
@@ -232,7 +234,7 @@ impl Receiver {
         let mut stored = stored.clone();
         surface.signature.redact(&mut stored.delivery, &events.secrets(surface));
         stored.verified = "signature, after it had been refused".to_owned();
-        let put = self.inbox.put(stored.encode().into()).await;
+        let put = self.inbox.put(stored.draft().received(stored.delivery.received_at)).await;
         put.map(Some).map_err(|error| error.to_string())
     }
 
@@ -255,6 +257,9 @@ impl Receiver {
     /// The sender's address: the connection's, or what a trusted proxy says it is.
     fn remote(&self, headers: &HeaderMap, connection: SocketAddr) -> IpAddr {
         let mut address = connection.ip();
+        if !self.settings.trusted_proxies.contains(&address) {
+            return address;
+        }
         let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
         let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
         // From the nearest hop outwards, as long as the hop that said so is one of ours.
@@ -271,7 +276,7 @@ impl Receiver {
     }
 }
 
-/// The routes that vendors and libraries reach.
+/// The routes that vendors and libraries reach, but for what is taken: [`serve`] finds that by its path alone.
 pub fn router(receiver: Arc<Receiver>, ready: Arc<Ready>) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::any())
@@ -283,7 +288,6 @@ pub fn router(receiver: Arc<Receiver>, ready: Arc<Ready>) -> Router {
         .merge(tracking::routes())
         .merge(pixel::routes())
         .layer(cors)
-        .merge(webhook::routes())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(move || async move { ready.answer().await }))
         .layer(DefaultBodyLimit::disable())
@@ -297,11 +301,11 @@ pub fn router(receiver: Arc<Receiver>, ready: Arc<Ready>) -> Router {
 type Connection = ConnectInfo<SocketAddr>;
 
 fn answer(status: StatusCode, message: &str) -> Response {
-    let body = match status.is_success() {
-        true => json!({ "success": true }),
-        false => json!({ "success": false, "message": message }),
+    let body: Bytes = match status.is_success() {
+        true => Bytes::from_static(br#"{"success":true}"#),
+        false => json!({ "success": false, "message": message }).to_string().into(),
     };
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
 
 /// Why a body could not be read.
@@ -413,22 +417,23 @@ fn now() -> Timestamp {
 }
 
 /// The headers that are kept with a delivery: hop-by-hop ones and made-up remote addresses are not.
-fn kept_headers(headers: &HeaderMap, remote: IpAddr) -> HeaderMap {
-    let mut kept = headers.clone();
-    for name in [
-        "connection",
-        "keep-alive",
-        "transfer-encoding",
-        "te",
-        "upgrade",
-        "content-encoding",
-        "cookie",
-        REMOTE,
-    ] {
-        kept.remove(name);
+fn kept_headers(mut headers: HeaderMap, remote: IpAddr) -> HeaderMap {
+    static REMOTE_NAME: HeaderName = HeaderName::from_static(REMOTE);
+    static LEFT_OUT: [HeaderName; 7] = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        header::TRANSFER_ENCODING,
+        header::TE,
+        header::UPGRADE,
+        header::CONTENT_ENCODING,
+        header::COOKIE,
+    ];
+    for name in &LEFT_OUT {
+        headers.remove(name);
     }
-    if let Ok(value) = HeaderValue::from_str(&remote.to_string()) {
-        kept.insert(REMOTE, value);
+    match HeaderValue::try_from(remote.to_string()) {
+        Ok(value) => drop(headers.insert(&REMOTE_NAME, value)),
+        Err(_) => drop(headers.remove(&REMOTE_NAME)),
     }
-    kept
+    headers
 }

@@ -47,6 +47,7 @@ async fn take(
     let key = pixel_record(&query).ok().and_then(|record| record.text("writeKey").ok().flatten());
     let routes = receiver.routes();
     let Some(route) = key.and_then(|key| routes.by_write_key.get(&key)) else { return refused() };
+    let remote = receiver.remote(&headers, connection.0);
     let mut delivery = StoredDelivery {
         source: route.source.clone(),
         connector: Some(route.connector.name.to_owned()),
@@ -58,7 +59,7 @@ async fn take(
             method: Method::GET,
             path_tail: String::new(),
             query,
-            headers: kept_headers(&headers, receiver.remote(&headers, connection.0)),
+            headers: kept_headers(headers, remote),
             body: bytes::Bytes::new(),
             url: String::new(),
             lookups: Vec::new(),

@@ -16,9 +16,9 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -29,10 +29,9 @@ use tower::Service;
 use super::{
     Receiver,
     limits::{Patient, busy_answer},
+    tracking, webhook,
 };
 
-/// How long a connection may keep still between two requests. Longer than the minute that load balancers keep theirs.
-const IDLE: Duration = Duration::from_secs(75);
 /// The largest head of a request, and what is read at once of a body, in bytes.
 const BUFFER: usize = 32 << 10;
 /// A connection that has been kept for further requests gets so long to send one more, and hear that it is the last.
@@ -187,11 +186,7 @@ async fn attend(
         }
     });
     let io = TokioIo::new(Patient::new(stream, state.clone()));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .max_buf_size(BUFFER)
-        .serve_connection(io, service);
+    let connection = http1::Builder::new().max_buf_size(BUFFER).serve_connection(io, service);
     tokio::pin!(connection);
     // Errors are the client's: it went away, or sent what is no HTTP. Requests that reach us are counted by themselves.
     tokio::select! {
@@ -208,6 +203,14 @@ async fn attend(
 }
 
 async fn answer(shared: &Shared, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    // What comes all the time needs no router to find its place.
+    let path = request.uri().path();
+    if path.starts_with(webhook::PATH) {
+        return webhook::take(&shared.receiver, peer, request.map(Body::new)).await;
+    }
+    if request.method() == Method::POST && path.starts_with(tracking::PATH) {
+        return tracking::take(&shared.receiver, peer, request.map(Body::new)).await;
+    }
     request.extensions_mut().insert(ConnectInfo(peer));
     let Ok(response) = shared.router.clone().call(request).await;
     response

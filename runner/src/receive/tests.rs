@@ -5,14 +5,14 @@ use headwater_core::event::Delivery;
 use http::Method;
 
 use super::*;
-use crate::inbox::{Batch, DeliveryKind, DiskFiles, Log, Options, Stats};
+use crate::inbox::{Batch, DeliveryKind, DiskFiles, Entry, Log, Options, Stats};
 
 /// A log at which the first delivery takes long to get its place.
 struct Slow(Log, AtomicU64);
 
 #[async_trait]
 impl Inbox for Slow {
-    async fn put(&self, delivery: Bytes) -> Result<u64, LogError> {
+    async fn put(&self, delivery: Entry) -> Result<u64, LogError> {
         if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
             std::thread::sleep(Duration::from_millis(200));
         }

@@ -1,6 +1,6 @@
 //! The Segment-compatible tracking API: one call, or a batch of them, with a write key.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -8,14 +8,14 @@ use axum::{
     extract::{Path, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, options, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use headwater_core::{event::Delivery, record::Record};
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde_json::json;
 
-use super::{Connection, Receiver, Route, Routes, answer, kept_headers, now, read_body};
+use super::{Receiver, Route, Routes, answer, kept_headers, now, read_body};
 use crate::inbox::{DeliveryKind, StoredDelivery};
 
 /// What libraries post to: the calls, and the first letters that the browser library uses.
@@ -38,21 +38,29 @@ const CALLS: [(&str, &str); 16] = [
     ("m", "metrics"),
 ];
 
+/// Where calls are posted.
+pub(super) const PATH: &str = "/v1/";
+
+/// What else there is; a browser asks here whether it may post.
 pub(super) fn routes() -> Router<Arc<Receiver>> {
     Router::new()
-        .route("/v1/{call}", post(take))
-        .route("/v1/{call}/", post(take))
+        .route("/v1/{call}", options(|| async {}))
+        .route("/v1/{call}/", options(|| async {}))
         .route("/m", post(|| async { answer(StatusCode::OK, "") }))
         .route("/v1/projects/{key}/settings", get(settings))
 }
 
-async fn take(
-    State(receiver): State<Arc<Receiver>>,
-    connection: Connection,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+/// Takes what was posted to `/v1/{call}`. Pages of any origin may read the answer.
+pub(super) async fn take(receiver: &Receiver, peer: SocketAddr, request: Request<Body>) -> Response {
+    let mut response = keep(receiver, peer, request).await;
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+async fn keep(receiver: &Receiver, peer: SocketAddr, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers;
+    let name = parts.uri.path().strip_prefix(PATH).unwrap_or_default().trim_end_matches('/');
     let Some((_, call)) = CALLS.iter().find(|(known, _)| *known == name) else {
         return receiver.refuse(StatusCode::NOT_FOUND, &format!("/v1/{name} is no call of the tracking API"));
     };
@@ -66,7 +74,7 @@ async fn take(
         Ok(read) => read,
         Err(error) => return receiver.refuse_body(error, StatusCode::BAD_REQUEST),
     };
-    let written = match Record::parse(&body).and_then(|call| call.text("writeKey")) {
+    let written = match Record::parse_text(&body, "writeKey") {
         Ok(written) => written,
         Err(error) => {
             return receiver.refuse(StatusCode::BAD_REQUEST, &format!("invalid JSON: {}", error.message()));
@@ -77,7 +85,8 @@ async fn take(
         Ok(route) => route,
         Err(why) => return receiver.refuse(StatusCode::UNAUTHORIZED, why),
     };
-    let mut kept = kept_headers(&headers, receiver.remote(&headers, connection.0));
+    let remote = receiver.remote(&headers, peer);
+    let mut kept = kept_headers(headers, remote);
     kept.remove(header::AUTHORIZATION);
     let mut delivery = StoredDelivery {
         source: route.source.clone(),

@@ -1,67 +1,37 @@
 //! Webhooks: `/webhooks/{source}/{webhook_key}[/{surface}…]`. The path alone chooses the surface; its signature decides.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use axum::{
-    Router,
     body::Body,
-    extract::{Path, RawQuery, State},
-    http::HeaderMap,
     response::{IntoResponse, Response},
-    routing::any,
 };
 use headwater_core::event::{Delivery, Reply, Surface};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
 
-use super::{Confirm, Connection, Receiver, Route, answer, kept_headers, now, read_body};
+use super::{Confirm, Receiver, Route, answer, kept_headers, now, read_body};
 use crate::inbox::{DeliveryKind, StoredDelivery};
 
 /// The largest echo of a challenge, in bytes.
 const ECHO: usize = 1024;
 
-pub(super) fn routes() -> Router<Arc<Receiver>> {
-    Router::new()
-        .route("/webhooks/{source}/{key}", any(bare))
-        .route("/webhooks/{source}/{key}/", any(bare))
-        .route("/webhooks/{source}/{key}/{*tail}", any(tailed))
-}
+/// Where webhooks are posted.
+pub(super) const PATH: &str = "/webhooks/";
 
-async fn bare(
-    receiver: State<Arc<Receiver>>,
-    connection: Connection,
-    Path((source, key)): Path<(String, String)>,
-    query: RawQuery,
-    method: Method,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    take(receiver, connection, (source, key, String::new()), query, method, headers, body).await
-}
-
-async fn tailed(
-    receiver: State<Arc<Receiver>>,
-    connection: Connection,
-    Path(path): Path<(String, String, String)>,
-    query: RawQuery,
-    method: Method,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    take(receiver, connection, path, query, method, headers, body).await
-}
-
-async fn take(
-    State(receiver): State<Arc<Receiver>>,
-    connection: Connection,
-    (source, key, tail): (String, String, String),
-    RawQuery(query): RawQuery,
-    method: Method,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+/// Takes what came to `/webhooks/{source}/{key}[/{tail}]`.
+pub(super) async fn take(receiver: &Receiver, peer: SocketAddr, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let (headers, method) = (parts.headers, parts.method);
+    let path = parts.uri.path();
+    let mut steps = path.strip_prefix(PATH).unwrap_or_default().splitn(3, '/');
+    let mut step = || percent_decode_str(steps.next().unwrap_or_default()).decode_utf8();
+    let (Ok(source), Ok(key), Ok(tail)) = (step(), step(), step()) else {
+        return receiver.refuse(StatusCode::BAD_REQUEST, "the address is not UTF-8");
+    };
     let routes = receiver.routes();
-    let Some(route) = routes.by_source.get(&source).filter(|route| opens(route, &key)) else {
+    let Some(route) = routes.by_source.get(&*source).filter(|route| opens(route, &key)) else {
         return receiver
             .refuse(StatusCode::NOT_FOUND, "no such webhook: headwater sources shows its address");
     };
@@ -90,12 +60,13 @@ async fn take(
     let now = now();
     let path = if surface.path.is_empty() { String::new() } else { format!("/{}", surface.path) };
     let base = receiver.settings.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
+    let remote = receiver.remote(&headers, peer);
     let mut delivery = Delivery {
         received_at: now,
         method,
         path_tail: tail[surface.path.len()..].trim_start_matches('/').to_owned(),
-        query: query.unwrap_or_default(),
-        headers: kept_headers(&headers, receiver.remote(&headers, connection.0)),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: kept_headers(headers, remote),
         body,
         url: format!("{base}/webhooks/{source}/{key}{path}"),
         lookups: Vec::new(),
@@ -107,15 +78,16 @@ async fn take(
             // A vendor that is not confirmed sends its handshake again.
             if receiver.confirm.get().is_none_or(|wanted| wanted.try_send(confirm).is_err()) {
                 tracing::error!(
-                    source,
+                    source = &*source,
                     "too many handshakes wait to be confirmed: set the webhook up again in a moment"
                 );
             }
         }
         return reply(handshake.reply);
     }
-    let proven = surface.signature.verify(&delivery, &events.secrets(surface), now);
-    surface.signature.redact(&mut delivery, &events.secrets(surface));
+    let secrets = events.secrets(surface);
+    let proven = surface.signature.verify(&delivery, &secrets, now);
+    surface.signature.redact(&mut delivery, &secrets);
     // The key in the address is a secret too: nothing that is kept needs it.
     delivery.url = format!("{base}/webhooks/{source}/[key]{path}");
     let mut stored = StoredDelivery {
@@ -130,15 +102,15 @@ async fn take(
         stored.verified = format!("refused: {}", error.message());
         receiver.counts.quarantined.fetch_add(1, Ordering::Relaxed);
         // Kept apart so that a wrong secret costs nothing; if that place is full, the refusal still stands.
-        let kept = match receiver.quarantine.put(stored.encode().into()).await {
+        let kept = match receiver.quarantine.put(stored.draft().received(now)).await {
             // Beyond its own cap the oldest make room.
             Ok(seq) => receiver.quarantine.release(seq).await.map(drop),
             Err(error) => Err(error),
         };
         if let Err(full) = kept {
-            tracing::warn!(source, %full, "a refused delivery could not be kept in quarantine");
+            tracing::warn!(%source, %full, "a refused delivery could not be kept in quarantine");
         }
-        tracing::warn!(source, surface = surface.path, %error, "a delivery was refused");
+        tracing::warn!(%source, surface = surface.path, %error, "a delivery was refused");
         return answer(StatusCode::UNAUTHORIZED, error.message());
     }
     match receiver.keep(&mut stored).await {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use headwater_core::{
-    event::{EventSource, Output, Surface, accounts, lookups, map_delivery},
+    event::{EventSource, Output, Surface, map_delivery},
     signature::Signature,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -62,8 +62,14 @@ fn survives(
             );
         }
         let _ = (source.handshake(delivery), source.reply(delivery));
-        let _ = (accounts(source, surface, delivery), lookups(source, surface, delivery));
-        map_delivery(subject.connector.name, source, surface, delivery)
+        let mapped = map_delivery(subject.connector.name, source, surface, delivery);
+        // As though the vendor had refused all that it is asked.
+        let lookups = mapped.asks.iter().map(|(item, _)| (*item, Bytes::new())).collect::<Vec<_>>();
+        if lookups.is_empty() {
+            return mapped;
+        }
+        let answered = headwater_core::event::Delivery { lookups, ..delivery.clone() };
+        map_delivery(subject.connector.name, source, surface, &answered)
     };
     let mapped = catch_unwind(AssertUnwindSafe(run)).map_err(|_| "it panics".to_owned())?;
     if let Some(rejected) =

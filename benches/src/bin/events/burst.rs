@@ -41,10 +41,46 @@ pub fn bench(options: &Options) -> Result<()> {
     let began = Instant::now();
     wait(&server, all + burst.taken * 100)?;
     println!(
-        "drained in {:.1} s, at {:.0} calls/s; RSS {:.1} MiB",
+        "drained in {:.1} s, at {:.0} calls/s; peak {:.1} MiB",
         began.elapsed().as_secs_f64(),
         lag as f64 / began.elapsed().as_secs_f64(),
-        server.rss()
+        server.peak()
+    );
+    Ok(())
+}
+
+/// `events run`: batches of 100 calls for some time, received and made into rows by one process.
+pub fn run(options: &Options) -> Result<()> {
+    let (seconds, rate) = (options.number("seconds", 20.0), options.number("rate", 0.0));
+    let server = Server::start("headwater", &options.folder())?;
+    let load = Load { to: server.address, shape: Shape::Batch, connections: 64, seconds, rate, seed: 1 };
+    let began = Instant::now();
+    let sender = std::thread::spawn(move || receive::load(load));
+    println!("      s        rows   RSS MiB");
+    while !sender.is_finished() {
+        std::thread::sleep(Duration::from_secs(1));
+        println!("{:>7.1} {:>11} {:>9.1}", began.elapsed().as_secs_f64(), loaded(&server)?, server.rss());
+    }
+    let done = sender.join().map_err(|_| "the load panicked")??;
+    let (calls, now) = (done.taken * 100, loaded(&server)?);
+    println!(
+        "received {:.0} calls/s for {:.1} s, {} refused, p50 {:.2} ms, p99 {:.2} ms; meanwhile {:.0} calls/s became rows",
+        done.rate() * 100.0,
+        done.seconds,
+        done.refused,
+        done.p50,
+        done.p99,
+        now as f64 / began.elapsed().as_secs_f64()
+    );
+    let drain = Instant::now();
+    wait(&server, calls)?;
+    println!(
+        "the other {} in {:.1} s, {:.0} calls/s; processor time {:.1} µs a call, peak {:.1} MiB",
+        calls - now.min(calls),
+        drain.elapsed().as_secs_f64(),
+        (calls - now.min(calls)) as f64 / drain.elapsed().as_secs_f64(),
+        server.cpu() as f64 * 1e4 / calls.max(1) as f64,
+        server.peak()
     );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The floor of the pipeline: a loader written by hand for exactly this traffic. It reads the same deliveries from a file, parses them
-//! into typed structs, and inserts into the same tables with the same keys, indexes and pragmas, in large transactions, on one thread.
+//! into typed structs, and inserts into the same tables with the same keys and pragmas, in large transactions, on one thread. It keeps ids
+//! apart as anybody would, by UNIQUE (id).
 //! It validates nothing, keeps no books, survives no crash, and knows all columns beforehand.
 
 use std::{
@@ -365,7 +366,7 @@ fn insert<'d>(
     if let Ok(statement) = db.prepare_cached(&sql) {
         return Ok(statement);
     }
-    // As Headwater lays calls out: ids are kept apart once, an event's row has the number of its call.
+    // Ids are kept apart once; an event's row has the number of its call.
     let key = match unique {
         true => ", _headwater_row INTEGER PRIMARY KEY, UNIQUE (id)",
         false => ", _headwater_row INTEGER PRIMARY KEY",

@@ -5,7 +5,11 @@
 //! events receive  [--seconds 2] [--rounds 1] [--connections 1,16,64,256] [--shape webhook|track|batch] [--only receiver|headwater]
 //! events pipeline [--calls 1000000] [--step 250000]
 //! events burst    [--seconds 5] [--times 10]
+//! events run      [--seconds 20] [--rate 0]
 //! ```
+//!
+//! `run` is the whole program, receiving and pipeline on the same processors: `--rate` batches of 100 calls a second, 0 for as many as are
+//! answered.
 //!
 //! `--at FOLDER` says where the files go: the disk is half of what is measured. Build both first:
 //! `cargo build --release -p headwater -p headwater-benches`.
@@ -47,8 +51,22 @@ impl Options {
 
 /// A process's memory, in MiB.
 fn rss(process: u32) -> f64 {
+    memory(process, "VmRSS:")
+}
+
+/// The most memory that a process has had since [`forget_peak`], in MiB.
+fn peak(process: u32) -> f64 {
+    memory(process, "VmHWM:")
+}
+
+/// What a process has now counts as its peak.
+fn forget_peak(process: u32) {
+    let _only_on_linux = std::fs::write(format!("/proc/{process}/clear_refs"), "5");
+}
+
+fn memory(process: u32, what: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap_or_default();
     line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 
@@ -69,14 +87,23 @@ fn main() -> Result<()> {
         "receive" => receive::bench(&options),
         "pipeline" => pipeline::bench(&options),
         "burst" => burst::bench(&options),
+        "run" => burst::run(&options),
         "serve" => runtime()?.block_on(receive::serve(word(0))),
-        "side" => pipeline::side(word(0), &options, runtime()?),
+        "side" => {
+            // As the program's pipeline runs: see pipeline/aside.rs.
+            let mut aside = tokio::runtime::Builder::new_multi_thread();
+            let aside = aside.worker_threads(1).max_blocking_threads(5).enable_all().build()?;
+            pipeline::side(word(0), &options, aside)
+        }
         "load" => {
             let load = serde_json::from_str(word(0))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             println!("{}", serde_json::to_string(&runtime.block_on(load::run(load))?)?);
             Ok(())
         }
-        _ => Err("events receive | events pipeline | events burst: see the head of events/main.rs".into()),
+        _ => Err(
+            "events receive | events pipeline | events burst | events run: see the head of events/main.rs"
+                .into(),
+        ),
     }
 }

@@ -36,6 +36,7 @@ struct Step {
     seconds: f64,
     /// Processor time, in seconds.
     cpu: f64,
+    /// The most memory while it worked, in MiB.
     rss: f64,
     /// Bytes of the warehouse, and of everything else that stays on the disk.
     tables: u64,
@@ -85,7 +86,7 @@ pub fn bench(options: &Options) -> Result<()> {
     let mut hand = Side::start("hand", &folder.path().join("hand"))?;
     let mut headwater = Side::start("headwater", &folder.path().join("headwater"))?;
     println!(
-        "     calls   by hand/s  headwater/s   ratio | cpu µs a call: hand  headwater | RSS MiB: hand  headwater | GB: hand  headwater  + logs, books"
+        "     calls   by hand/s  headwater/s   ratio | cpu µs a call: hand  headwater | peak MiB: hand headwater | GB: hand  headwater  + logs, books"
     );
     for first in (0..calls).step_by(step as usize) {
         let floor = hand.step(first, step)?;
@@ -128,25 +129,30 @@ pub fn side(name: &str, options: &Options, runtime: Runtime) -> Result<()> {
         if let Some(hand) = &mut by_hand {
             let file = folder.join("deliveries");
             write(&file, first, calls)?;
+            crate::forget_peak(own);
             let (began, cpu) = (Instant::now(), crate::cpu(own));
             hand.load(&file)?;
             step.seconds = began.elapsed().as_secs_f64();
             step.cpu = (crate::cpu(own) - cpu) as f64 / 100.0;
+            step.rss = crate::peak(own);
             std::fs::remove_file(&file)?;
             step.tables = size(&folder);
             step.rows = (0..).zip(hand::rows(&folder.join("hand.db"))?).map(|(_, (_, n))| n as u64).sum();
         }
         if let Some(house) = &mut house {
             runtime.block_on(house.fill(first, calls))?;
+            // What making the deliveries took is given back, and not counted.
+            std::thread::sleep(Duration::from_millis(200));
+            crate::forget_peak(own);
             let cpu = crate::cpu(own);
             step.seconds = runtime.block_on(house.drain())?.as_secs_f64();
             step.cpu = (crate::cpu(own) - cpu) as f64 / 100.0;
+            step.rss = crate::peak(own);
             step.tables = size(&folder.join("warehouse"));
             step.other = size(&folder) - step.tables;
             step.rows =
                 hand::rows(&folder.join("warehouse/site.db"))?.into_iter().map(|(_, n)| n as u64).sum();
         }
-        step.rss = crate::rss(std::process::id());
         println!("{}", serde_json::to_string(&step)?);
     }
     Ok(())

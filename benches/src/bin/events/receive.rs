@@ -1,7 +1,7 @@
 //! Receiving: Headwater against the bare server, in turns, from a load in a process of its own.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use headwater::{config::Config, receive, service::Service};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -39,7 +38,8 @@ impl Server {
         let mut command = match name {
             "headwater" => {
                 let mut command = Command::new(own.with_file_name("headwater"));
-                command.arg("run").env("RUST_LOG", "warn");
+                // It says where it listens in its log.
+                command.arg("run").env("RUST_LOG", "warn,headwater::cli::run=info").stderr(Stdio::piped());
                 command
             }
             _ => {
@@ -50,22 +50,36 @@ impl Server {
         };
         command.current_dir(folder.path()).env("HOME", folder.path());
         let mut process = command.stdout(Stdio::piped()).spawn()?;
-        let out = process.stdout.take().ok_or("a process without output")?;
-        let address = BufReader::new(out)
-            .lines()
-            .map_while(std::io::Result::ok)
+        let out: Box<dyn Read + Send> = match process.stderr.take() {
+            Some(log) => Box::new(log),
+            None => Box::new(process.stdout.take().ok_or("a process without output")?),
+        };
+        let mut lines = BufReader::new(out).lines().map_while(std::io::Result::ok);
+        let address = lines
             .find_map(|line| {
                 let at = line.find("127.0.0.1:")?;
                 let text = &line[at..];
                 text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).next()?.parse().ok()
             })
             .ok_or("a server that does not say where it listens")?;
+        // A process that nobody listens to waits for ever once its log is full.
+        std::thread::spawn(move || lines.for_each(|line| eprintln!("{name}: {line}")));
         Ok(Self { name, process, address, folder })
     }
 
     /// Its memory, in MiB.
     pub fn rss(&self) -> f64 {
         crate::rss(self.process.id())
+    }
+
+    /// The most memory that it has had, in MiB.
+    pub fn peak(&self) -> f64 {
+        crate::peak(self.process.id())
+    }
+
+    /// How long it has worked, in hundredths of a second.
+    pub fn cpu(&self) -> u64 {
+        crate::cpu(self.process.id())
     }
 
     /// A file of its data folder.
@@ -109,21 +123,32 @@ pub async fn serve(name: &str) -> Result<()> {
     let folder = std::env::current_dir()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let router: Router = match name {
-        "floor" => floor::router(&folder)?,
+    match name {
+        "floor" => {
+            let router = floor::router(&folder)?;
+            say(address)?;
+            Ok(axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?)
+        }
         _ => {
             let text = std::fs::read_to_string(folder.join("headwater.toml"))?;
             let service = Arc::new(Service::open(Config::parse(&text, &|_| None)?).await?);
             let live = service.events().await?.live;
             let router = receive::router(live.receiver.clone(), live.ready.clone());
+            // As the program does it, with all its limits.
+            let (_stop, stopping) = tokio::sync::watch::channel(false);
+            let _server = receive::serve(listener, router, live.receiver.clone(), stopping);
+            say(address)?;
             // What the service owns lives as long as the process.
-            std::mem::forget(service);
-            router
+            std::future::pending::<()>().await;
+            drop(service);
+            Ok(())
         }
-    };
+    }
+}
+
+fn say(address: SocketAddr) -> Result<()> {
     println!("{address}");
-    std::io::stdout().flush()?;
-    Ok(axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?)
+    Ok(std::io::stdout().flush()?)
 }
 
 /// Runs a load in a process of its own.

@@ -77,10 +77,11 @@ async fn on_a_real_disk_frames_come_back_after_reopening() {
 async fn flags_and_keys_are_kept_and_the_logs_own_flags_are_hidden() {
     let disk = TestDisk::new(1);
     let log = open(&disk, small()).await;
-    let entry = Entry { flags: 0xff, key: 513, body: Bytes::from_static(b"x") };
+    let entry =
+        Entry { flags: 0xff, key: 513, head: Bytes::from_static(b"he"), body: Bytes::from_static(b"x") };
     assert_eq!(log.append_many(vec![entry.clone(), entry]).await, Ok(2));
     for frame in log.read(0, 100).await.unwrap().frames {
-        assert_eq!((frame.flags, frame.key, &frame.body[..]), (0xf0, 513, &b"x"[..]));
+        assert_eq!((frame.flags, frame.key, &frame.body[..]), (0xf0, 513, &b"hex"[..]));
     }
     assert_eq!(log.append_many(Vec::<Bytes>::new()).await, Ok(2));
     assert_eq!(log.append("").await, Ok(3));
