@@ -168,7 +168,7 @@ impl Inner {
     fn find(&self, used: &[u32], seen: &Seen) -> Option<usize> {
         let mut last = None;
         for (place, known) in self.exchanges.iter().enumerate() {
-            if known.is_like(seen) {
+            if seen.is_like(known) {
                 last = Some(place);
                 if used[place] == 0 {
                     break;
@@ -179,13 +179,13 @@ impl Inner {
     }
 }
 
-impl Exchange {
-    fn is_like(&self, seen: &Seen) -> bool {
+impl Seen {
+    fn is_like(&self, known: &Exchange) -> bool {
         let same = |path: &str| percent_decode_str(path).collect::<Vec<u8>>();
-        self.method == seen.method
-            && same(&self.path) == same(&seen.path)
-            && all_like(&self.query, &seen.query)
-            && self.body.as_ref().is_none_or(|body| body_like(body, seen))
+        known.method == self.method
+            && same(&known.path) == same(&self.path)
+            && all_like(&known.query, &self.query)
+            && known.body.as_ref().is_none_or(|body| body_like(body, self))
     }
 }
 
