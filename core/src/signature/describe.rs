@@ -88,6 +88,7 @@ impl fmt::Display for Part {
             Part::Body => f.write_str("body"),
             Part::BodyMinified => f.write_str("body without white space"),
             Part::Header(name) => f.write_str(name),
+            Part::Nonce(name) => write!(f, "{name} (not of the body)"),
             Part::HeaderLength(name) => write!(f, "length of {name}"),
             Part::Stamp => f.write_str("timestamp"),
             Part::Method => f.write_str("method"),

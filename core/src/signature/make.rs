@@ -98,7 +98,7 @@ fn prepare(over: &[Part], stamp: &Option<Stamp>, delivery: &mut Delivery, now: T
     }
     for part in over {
         match part {
-            Part::Header(name) | Part::HeaderLength(name) => {
+            Part::Header(name) | Part::Nonce(name) | Part::HeaderLength(name) => {
                 let known = HeaderName::from_bytes(name.as_bytes());
                 let known = known.map_err(|_| Error::config(format!("{name:?} is no header")))?;
                 if !delivery.headers.contains_key(&known) {

@@ -169,6 +169,9 @@ pub enum Part {
     BodyMinified,
     /// A header, as it came.
     Header(&'static str),
+    /// A header, which is all that the vendor signs: the body is not covered, and whoever has seen one delivery can
+    /// sign another. The secret webhook key in the URL is what keeps strangers out.
+    Nonce(&'static str),
     /// The number of bytes of a header's value, in decimal.
     HeaderLength(&'static str),
     /// The time of the stamp, as it came.

@@ -184,7 +184,7 @@ pub(super) fn content(parts: &[Part], delivery: &Delivery, stamp: &str, headers:
         match *part {
             Part::Body => out.extend_from_slice(&delivery.body),
             Part::BodyMinified => crate::record::minify(&delivery.body, &mut out),
-            Part::Header(name) => out.extend_from_slice(header(name)?),
+            Part::Header(name) | Part::Nonce(name) => out.extend_from_slice(header(name)?),
             Part::HeaderLength(name) => out.extend_from_slice(header(name)?.len().to_string().as_bytes()),
             Part::Stamp => out.extend_from_slice(stamp.as_bytes()),
             Part::Method => out.extend_from_slice(delivery.method.as_str().as_bytes()),

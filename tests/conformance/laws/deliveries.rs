@@ -7,6 +7,7 @@ use headwater_core::{
     signature::{Hmac, Part, Place, Signature, Stamp},
     spec::{Call, CallKind},
 };
+use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -141,6 +142,12 @@ fn changed(signature: &Signature, delivery: &Delivery) -> Vec<(String, Delivery)
     {
         let query = format!("{}&changed=1", delivery.query);
         return vec![("one whose query was changed".into(), Delivery { query, ..delivery.clone() })];
+    }
+    // One vendor signs nothing but a header, and says so.
+    if let [Part::Nonce(name)] = over {
+        let mut other = delivery.clone();
+        other.headers.insert(*name, HeaderValue::from_static("another"));
+        return vec![(format!("one whose {name} was changed"), other)];
     }
     // Signed fields of the body are all that some vendors give.
     if over.iter().any(|part| matches!(part, Part::FormField(_))) {
