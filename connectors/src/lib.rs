@@ -20,6 +20,7 @@ mod aircall;
 mod airship;
 mod alloyflow;
 mod amazon_s3;
+mod amplitude_cohorts;
 mod antavo;
 mod autopilothq;
 mod beamer;
@@ -48,15 +49,18 @@ mod insider;
 mod intercom;
 mod iterable;
 mod iterate;
+mod jebbit;
 mod klaviyo;
 mod klenty;
 mod launchdarkly;
 mod listrak;
+mod looker;
 mod mailchimp;
 mod mailjet;
 mod mailmodo;
 mod mandrill;
 mod marketo;
+mod mixpanel_cohorts_source;
 mod moengage_source;
 mod moesif_api_analytics;
 mod navattic;
@@ -67,6 +71,7 @@ mod outgrow;
 mod paytronix;
 mod pendo;
 mod provesource;
+mod qualtrics;
 mod quin_ai;
 mod salesforce;
 mod salesforce_marketing_cloud;
@@ -100,6 +105,7 @@ pub static ALL: &[Connector] = &[
     airship::CONNECTOR,
     alloyflow::CONNECTOR,
     amazon_s3::CONNECTOR,
+    amplitude_cohorts::CONNECTOR,
     antavo::CONNECTOR,
     autopilothq::CONNECTOR,
     beamer::CONNECTOR,
@@ -128,15 +134,18 @@ pub static ALL: &[Connector] = &[
     intercom::CONNECTOR,
     iterable::CONNECTOR,
     iterate::CONNECTOR,
+    jebbit::CONNECTOR,
     klaviyo::CONNECTOR,
     klenty::CONNECTOR,
     launchdarkly::CONNECTOR,
     listrak::CONNECTOR,
+    looker::CONNECTOR,
     mailchimp::CONNECTOR,
     mailjet::CONNECTOR,
     mailmodo::CONNECTOR,
     mandrill::CONNECTOR,
     marketo::CONNECTOR,
+    mixpanel_cohorts_source::CONNECTOR,
     moengage_source::CONNECTOR,
     moesif_api_analytics::CONNECTOR,
     navattic::CONNECTOR,
@@ -147,6 +156,7 @@ pub static ALL: &[Connector] = &[
     paytronix::CONNECTOR,
     pendo::CONNECTOR,
     provesource::CONNECTOR,
+    qualtrics::CONNECTOR,
     quin_ai::CONNECTOR,
     salesforce::CONNECTOR,
     salesforce_marketing_cloud::CONNECTOR,
