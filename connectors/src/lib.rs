@@ -24,6 +24,7 @@ mod amplitude_cohorts;
 mod antavo;
 mod autopilothq;
 mod beamer;
+mod bluedot;
 mod blueshift;
 mod braze;
 mod candu;
@@ -40,9 +41,11 @@ mod elastic_path;
 mod elastic_path_cx_studio;
 mod facebook_lead_ads;
 mod factual_engine;
+mod foursquare_movement;
 mod freshchat;
 mod friendbuy;
 mod gwen_webhooks;
+mod herow;
 mod ibm_watson_assistant;
 mod inflection;
 mod insider;
@@ -73,6 +76,7 @@ mod pendo;
 mod provesource;
 mod qualtrics;
 mod quin_ai;
+mod radar;
 mod salesforce;
 mod salesforce_marketing_cloud;
 mod segment;
@@ -109,6 +113,7 @@ pub static ALL: &[Connector] = &[
     antavo::CONNECTOR,
     autopilothq::CONNECTOR,
     beamer::CONNECTOR,
+    bluedot::CONNECTOR,
     blueshift::CONNECTOR,
     braze::CONNECTOR,
     candu::CONNECTOR,
@@ -125,9 +130,11 @@ pub static ALL: &[Connector] = &[
     elastic_path_cx_studio::CONNECTOR,
     facebook_lead_ads::CONNECTOR,
     factual_engine::CONNECTOR,
+    foursquare_movement::CONNECTOR,
     freshchat::CONNECTOR,
     friendbuy::CONNECTOR,
     gwen_webhooks::CONNECTOR,
+    herow::CONNECTOR,
     ibm_watson_assistant::CONNECTOR,
     inflection::CONNECTOR,
     insider::CONNECTOR,
@@ -158,6 +165,7 @@ pub static ALL: &[Connector] = &[
     provesource::CONNECTOR,
     qualtrics::CONNECTOR,
     quin_ai::CONNECTOR,
+    radar::CONNECTOR,
     salesforce::CONNECTOR,
     salesforce_marketing_cloud::CONNECTOR,
     segment::CONNECTOR,
