@@ -56,6 +56,7 @@ mod jebbit;
 mod klaviyo;
 mod klenty;
 mod launchdarkly;
+mod leanplum;
 mod listrak;
 mod looker;
 mod mailchimp;
@@ -69,11 +70,13 @@ mod moesif_api_analytics;
 mod navattic;
 mod nudgespot;
 mod one_creation;
+mod onesignal;
 mod onetrust;
 mod outgrow;
 mod paytronix;
 mod pendo;
 mod provesource;
+mod pushwoosh_source;
 mod qualtrics;
 mod quin_ai;
 mod radar;
@@ -145,6 +148,7 @@ pub static ALL: &[Connector] = &[
     klaviyo::CONNECTOR,
     klenty::CONNECTOR,
     launchdarkly::CONNECTOR,
+    leanplum::CONNECTOR,
     listrak::CONNECTOR,
     looker::CONNECTOR,
     mailchimp::CONNECTOR,
@@ -158,11 +162,13 @@ pub static ALL: &[Connector] = &[
     navattic::CONNECTOR,
     nudgespot::CONNECTOR,
     one_creation::CONNECTOR,
+    onesignal::CONNECTOR,
     onetrust::CONNECTOR,
     outgrow::CONNECTOR,
     paytronix::CONNECTOR,
     pendo::CONNECTOR,
     provesource::CONNECTOR,
+    pushwoosh_source::CONNECTOR,
     qualtrics::CONNECTOR,
     quin_ai::CONNECTOR,
     radar::CONNECTOR,
