@@ -193,10 +193,15 @@ async fn attend(
         _ = connection.as_mut() => return,
         _ = closing.wait_for(|closing| *closing) => {}
     }
-    connection.as_mut().graceful_shutdown();
     let since = Instant::now();
-    while tokio::time::timeout(FIRST_CALL / 4, connection.as_mut()).await.is_err() {
-        if !state.is_busy() && since.elapsed() >= FIRST_CALL {
+    loop {
+        // One of which nothing has been read yet would be closed at once, its first request perhaps on its way: that one's answer says
+        // that it is the last.
+        if state.requests() > 0 {
+            connection.as_mut().graceful_shutdown();
+        }
+        let ended = tokio::time::timeout(FIRST_CALL / 4, connection.as_mut()).await.is_ok();
+        if ended || !state.is_busy() && since.elapsed() >= FIRST_CALL {
             return;
         }
     }
