@@ -333,7 +333,7 @@ async fn what_is_not_a_call_is_kept_with_its_reason_and_holds_back_none() {
         )
         .await;
     house.put("shop", DeliveryKind::Webhook, "", "2024-05-06T12:00:00Z", &json!({ "no": "event" })).await;
-    house.inbox.put(Bytes::from_static(b"\xff not a delivery")).await.expect("kept");
+    house.inbox.put(Bytes::from_static(b"\xff not a delivery").into()).await.expect("kept");
     house.drain(true).await;
     assert_eq!(house.rows("app", "SELECT id FROM tracks"), ["1"]);
     let rejected = house.books.rejected(10).await.expect("books");
