@@ -82,7 +82,6 @@ impl Secrets {
 
 /// How a request proves whose it is.
 #[derive(Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "an API has one or two")]
 pub enum Auth {
     /// It does not.
     None,
