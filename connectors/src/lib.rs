@@ -20,11 +20,13 @@ mod aircall;
 mod airship;
 mod alloyflow;
 mod amazon_s3;
+mod amplitude_cohorts;
 mod antavo;
 mod authvia;
 mod autopilothq;
 mod beamer;
 mod blip;
+mod bluedot;
 mod blueshift;
 mod braze;
 mod candu;
@@ -42,10 +44,12 @@ mod elastic_path;
 mod elastic_path_cx_studio;
 mod facebook_lead_ads;
 mod factual_engine;
+mod foursquare_movement;
 mod freshchat;
 mod friendbuy;
 mod gladly;
 mod gwen_webhooks;
+mod herow;
 mod hubspot;
 mod ibm_watson_assistant;
 mod inflection;
@@ -53,26 +57,34 @@ mod insider;
 mod intercom;
 mod iterable;
 mod iterate;
+mod jebbit;
 mod klaviyo;
 mod klenty;
 mod launchdarkly;
+mod leanplum;
 mod listrak;
+mod looker;
 mod mailchimp;
 mod mailjet;
 mod mailmodo;
 mod mandrill;
 mod marketo;
+mod mixpanel_cohorts_source;
 mod moengage_source;
 mod moesif_api_analytics;
 mod navattic;
 mod nudgespot;
 mod one_creation;
+mod onesignal;
 mod onetrust;
 mod outgrow;
 mod paytronix;
 mod pendo;
 mod provesource;
+mod pushwoosh_source;
+mod qualtrics;
 mod quin_ai;
+mod radar;
 mod salesforce;
 mod salesforce_marketing_cloud;
 mod segment;
@@ -105,11 +117,13 @@ pub static ALL: &[Connector] = &[
     airship::CONNECTOR,
     alloyflow::CONNECTOR,
     amazon_s3::CONNECTOR,
+    amplitude_cohorts::CONNECTOR,
     antavo::CONNECTOR,
     authvia::CONNECTOR,
     autopilothq::CONNECTOR,
     beamer::CONNECTOR,
     blip::CONNECTOR,
+    bluedot::CONNECTOR,
     blueshift::CONNECTOR,
     braze::CONNECTOR,
     candu::CONNECTOR,
@@ -127,10 +141,12 @@ pub static ALL: &[Connector] = &[
     elastic_path_cx_studio::CONNECTOR,
     facebook_lead_ads::CONNECTOR,
     factual_engine::CONNECTOR,
+    foursquare_movement::CONNECTOR,
     freshchat::CONNECTOR,
     friendbuy::CONNECTOR,
     gladly::CONNECTOR,
     gwen_webhooks::CONNECTOR,
+    herow::CONNECTOR,
     hubspot::CONNECTOR,
     ibm_watson_assistant::CONNECTOR,
     inflection::CONNECTOR,
@@ -138,26 +154,34 @@ pub static ALL: &[Connector] = &[
     intercom::CONNECTOR,
     iterable::CONNECTOR,
     iterate::CONNECTOR,
+    jebbit::CONNECTOR,
     klaviyo::CONNECTOR,
     klenty::CONNECTOR,
     launchdarkly::CONNECTOR,
+    leanplum::CONNECTOR,
     listrak::CONNECTOR,
+    looker::CONNECTOR,
     mailchimp::CONNECTOR,
     mailjet::CONNECTOR,
     mailmodo::CONNECTOR,
     mandrill::CONNECTOR,
     marketo::CONNECTOR,
+    mixpanel_cohorts_source::CONNECTOR,
     moengage_source::CONNECTOR,
     moesif_api_analytics::CONNECTOR,
     navattic::CONNECTOR,
     nudgespot::CONNECTOR,
     one_creation::CONNECTOR,
+    onesignal::CONNECTOR,
     onetrust::CONNECTOR,
     outgrow::CONNECTOR,
     paytronix::CONNECTOR,
     pendo::CONNECTOR,
     provesource::CONNECTOR,
+    pushwoosh_source::CONNECTOR,
+    qualtrics::CONNECTOR,
     quin_ai::CONNECTOR,
+    radar::CONNECTOR,
     salesforce::CONNECTOR,
     salesforce_marketing_cloud::CONNECTOR,
     segment::CONNECTOR,

@@ -57,6 +57,9 @@ pub struct Mapping<'m> {
     /// What is put before the name of a property that is taken by another or by a column of every call (`id`,
     /// `timestamp`).
     pub prefix: &'static str,
+    /// The context's member that holds what surrounds the items (`radar`); "" puts it among the properties, which are
+    /// the traits of an identify call.
+    pub around: &'static str,
 }
 
 impl Mapping<'static> {
@@ -77,6 +80,7 @@ impl Mapping<'static> {
         secret: &[],
         lift: &[],
         prefix: "event_",
+        around: "",
     };
 }
 
@@ -117,7 +121,11 @@ impl Mapping<'_> {
         for (path, from) in self.context {
             call = call.context(path, text(item, from)?.as_deref());
         }
-        call.properties = self.properties(webhook, item, &call)?;
+        let mut around = around(webhook, item)?.unwrap_or_default();
+        if !self.around.is_empty() && !around.is_empty() {
+            call.context.set_at(self.around, std::mem::take(&mut around).raw());
+        }
+        call.properties = self.properties(item, &call, around)?;
         Ok(call)
     }
 
@@ -139,9 +147,9 @@ impl Mapping<'_> {
         parse_time(&text).ok_or_else(not).map(Some)
     }
 
-    /// Everything of the item that the call does not say by itself: members with a name of ours, what is lifted, and the
-    /// rest as it came.
-    fn properties(&self, webhook: &Webhook, item: &Item<'_>, call: &Call) -> Result<Fields> {
+    /// Everything that the call does not say by itself: the item's members with a name of ours, what is lifted, the rest
+    /// as it came, and what stands `around` it.
+    fn properties(&self, item: &Item<'_>, call: &Call, around: Fields) -> Result<Fields> {
         let mut rest = item.fields()?;
         // These three say nothing more than the call does; an id of several parts stays, for only together they are one.
         for locator in [self.event, self.time, if self.id.len() == 1 { self.id[0] } else { "" }] {
@@ -169,9 +177,7 @@ impl Mapping<'_> {
             }
         }
         properties.merge(rest, self.prefix);
-        if let Some(around) = around(webhook, item)? {
-            properties.merge(around, "webhook_");
-        }
+        properties.merge(around, "webhook_");
         properties.clear_columns(call, self.prefix);
         Ok(properties)
     }
@@ -405,6 +411,32 @@ mod tests {
         let digest = "7508d8b5018ea640b85269861a101203f0c26900555268e930025dac844b0f35";
         assert_eq!((call.user_id.as_deref(), call.anonymous_id.as_deref()), (Some("7"), Some(digest)));
         assert!(mapped.rejected[0].to_string().contains("whom it is about"), "an empty address is nobody");
+    }
+
+    #[test]
+    fn what_surrounds_the_items_may_stand_in_the_context() {
+        const AROUND: Mapping = Mapping { around: "toy.sent", user: "who", ..Mapping::NEW };
+        let delivery = Delivery::fetched(
+            "2026-11-01T00:00:00Z".parse().unwrap(),
+            Bytes::from(r#"{"cohort":"c","events":[{"who":1,"plan":"free"}]}"#),
+        );
+        struct Members;
+        impl EventSource for Members {
+            fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
+                Vec::new()
+            }
+            fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
+                Ok(vec![AROUND.fill(&WEBHOOK, item, Call::identify())?.into()])
+            }
+        }
+        let mapped = map_delivery("toy", &Members, &WEBHOOK.surfaces[0], &delivery);
+        let Output::Call(call) = &mapped.outputs[0].1 else { panic!("no call") };
+        assert!(
+            call.to_json()
+                .contains(r#""traits":{"who":1,"plan":"free"},"context":{"toy":{"sent":{"cohort":"c"}}}"#),
+            "{}",
+            call.to_json()
+        );
     }
 
     #[test]

@@ -78,13 +78,16 @@ pub enum Fate {
     },
 }
 
+/// What items became, each with its place in the delivery.
+pub type Fates = Vec<(u32, Fate)>;
+
 /// What one delivery became, item by item.
 #[derive(Default)]
 pub struct Normalised {
     /// The items' places and fates.
-    pub items: Vec<(u32, Fate)>,
+    pub items: Fates,
     /// Items of further accounts, whose sources they are.
-    pub others: Vec<(Arc<Source>, Vec<(u32, Fate)>)>,
+    pub others: Vec<(Arc<Source>, Fates)>,
     /// What vendors have to be asked first: until then these items have no fate.
     pub asks: Vec<Ask>,
 }
@@ -104,7 +107,7 @@ pub struct Ask {
 
 impl Normalised {
     /// The items of one source: the one that it came to, or another.
-    pub fn of(self, received_by: &str, name: &str) -> Vec<(u32, Fate)> {
+    pub fn of(self, received_by: &str, name: &str) -> Fates {
         match name == received_by {
             true => self.items,
             false => self
@@ -155,7 +158,7 @@ pub(super) fn unanswered(
     stored: &StoredDelivery,
     source: &Source,
     refused: &[(u32, String)],
-) -> Vec<(u32, Fate)> {
+) -> Fates {
     let pieces = surface(stored, source).and_then(|(_, surface)| split(surface, &stored.delivery));
     let pieces = pieces.unwrap_or_default();
     let fate = |(item, reason): &(u32, String)| {
@@ -191,7 +194,7 @@ fn webhook(stored: &StoredDelivery, source: &Source, sources: &Sources) -> Norma
     let mapped = map_delivery(connector, events, surface, &stored.delivery);
     let mut asks = asked(&source.name, mapped.asks);
     let mut items = fates(mapped.outputs, mapped.rejected, stored);
-    let mut others: Vec<(Arc<Source>, Vec<(u32, Fate)>)> = Vec::new();
+    let mut others: Vec<(Arc<Source>, Fates)> = Vec::new();
     let mut foreign: BTreeMap<String, HashSet<u32>> = BTreeMap::new();
     for (index, account) in mapped.foreign {
         foreign.entry(account).or_default().insert(index);
@@ -238,8 +241,8 @@ fn asked(source: &str, asks: Vec<(u32, Request)>) -> Vec<Ask> {
     asks.into_iter().map(ask).collect()
 }
 
-fn fates(outputs: Vec<(u32, Output)>, refused: Vec<Rejected>, stored: &StoredDelivery) -> Vec<(u32, Fate)> {
-    let mut items: Vec<(u32, Fate)> = outputs
+fn fates(outputs: Vec<(u32, Output)>, refused: Vec<Rejected>, stored: &StoredDelivery) -> Fates {
+    let mut items: Fates = outputs
         .into_iter()
         .map(|(index, output)| match output {
             Output::Call(call) => {
@@ -271,7 +274,7 @@ fn rejected(error: &Error, record: Option<Record>, stored: &StoredDelivery) -> F
     Fate::Rejected { reason: error.to_string(), payload }
 }
 
-fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
+fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Fates {
     match pixel_record(&stored.delivery.query) {
         Ok(record) => {
             let kind = CallKind::find(&stored.surface);
@@ -283,7 +286,7 @@ fn pixel(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> 
     }
 }
 
-fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate)> {
+fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Fates {
     let one_call = |kind| {
         let record = Record::known(stored.delivery.body.clone());
         let members = Record::members(record.bytes());
@@ -295,7 +298,7 @@ fn tracking(stored: &StoredDelivery, limits: Limits, seq: u64) -> Vec<(u32, Fate
     }
 }
 
-fn batch(stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Vec<(u32, Fate)>> {
+fn batch(stored: &StoredDelivery, limits: Limits, seq: u64) -> Result<Fates> {
     // One way through the whole: a batch is large, and its members are asked for by name afterwards.
     let mut whole = Record::members(&stored.delivery.body)?;
     let list = whole.take("batch").filter(|list| !list.is_null());

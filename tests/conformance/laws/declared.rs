@@ -324,7 +324,7 @@ fn is_snake(name: &str) -> bool {
 pub fn is_own_column(column: &str) -> bool {
     #[cfg(feature = "program")]
     return Layout::Object.system().iter().any(|(own, _)| *own == column);
-    // Only objects have such columns.
+    // Only objects have such columns: they are judged with the program.
     #[cfg(not(feature = "program"))]
-    return column.is_empty();
+    return !column.is_empty();
 }
