@@ -35,8 +35,9 @@ static WEBHOOK: Webhook = Webhook {
 const MAPPING: Mapping = Mapping {
     event: "type",
     time: "date_time",
+    anonymous: "contact.email|contact.id|deal.contact_email|deal.contactid",
     // Without a contact it is about the account: then it is of whoever did it.
-    anonymous: "contact.email|contact.id|deal.contact_email|deal.contactid|initiated_by|initiated_from|'account'",
+    otherwise: "initiated_by|initiated_from|'account'",
     email: "contact.email|deal.contact_email",
     group: "account.id|account_id|customer_acct_id|customer_account_id",
     context: &[

@@ -40,14 +40,12 @@ const MAPPING: Mapping = Mapping {
     time: "timestamp",
     user: "data.identifiers.id|data.customer_id",
     anonymous: "data.identifiers.email|data.email_address|data.identifiers.cio_id",
+    otherwise: "data.recipient",
     email: "data.identifiers.email|data.email_address",
     names: &[("data.subject", "email_subject"), ("data.href", "link_url")],
     lift: &["data"],
     ..Mapping::NEW
 };
-
-/// The person, where a message goes to one.
-const RECIPIENT: &str = "data.identifiers.email|data.identifiers.cio_id|data.recipient";
 
 impl EventSource for CustomerIo {
     fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
@@ -62,11 +60,10 @@ impl EventSource for CustomerIo {
             Some(listed) => listed.call(),
             None => Call::track(format!("{} {}", calls::channel(&object), title_case(&metric)).trim()),
         };
-        // A message goes to a person, or to a channel of Slack, a webhook, devices: those are nobody.
-        let recipient = Mapping { anonymous: RECIPIENT, ..MAPPING };
+        // Of other messages the recipient is a channel of Slack, a webhook, devices.
         let mapping = match object.as_str() {
-            "email" => Mapping { email: "data.recipient|data.identifiers.email", ..recipient },
-            "sms" => Mapping { context: &[("traits.phone", "data.recipient")], ..recipient },
+            "email" => Mapping { email: "data.recipient|data.identifiers.email", ..MAPPING },
+            "sms" => Mapping { context: &[("traits.phone", "data.recipient")], ..MAPPING },
             _ => MAPPING,
         };
         Ok(vec![mapping.fill(&WEBHOOK, item, call)?.into()])

@@ -1,6 +1,5 @@
 //! Listrak: the calls that its Segment integration posts with a write key, and its one webhook: text messages that
-//! contacts send. No webhook tells of its emails. A text message has neither id nor time: two that are the same in every
-//! byte are one event.
+//! contacts send. No webhook tells of its emails. A text message has neither id nor time: each that arrives is one.
 
 use headwater_core::prelude::*;
 
@@ -32,6 +31,7 @@ static WEBHOOK: Webhook = Webhook {
 
 const MAPPING: Mapping = Mapping {
     event: "'MO'",
+    time: "received:",
     anonymous: "PhoneId",
     context: &[("traits.phone", "PhoneId"), ("location.country", "CountryCode")],
     ..Mapping::NEW

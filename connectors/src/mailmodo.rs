@@ -1,7 +1,6 @@
 //! Mailmodo: forms that were filled in inside its emails, and the webhook step of its journeys, one event a delivery; and
 //! the calls that its Segment integration posts with a write key. Nothing public tells how Mailmodo would prove a
-//! delivery, or of webhooks for its other events. A journey's step has no id and no time: two that are the same in every
-//! byte are one event.
+//! delivery, or of webhooks for its other events. A journey's step has neither id nor time: each that arrives is one.
 
 use headwater_core::prelude::*;
 
@@ -33,8 +32,10 @@ static WEBHOOK: Webhook = Webhook {
 const MAPPING: Mapping = Mapping {
     // A form by itself has no name.
     event: "triggerData.triggerSource|'form submission'",
+    // What starts a journey is called as its author has called it.
+    verbatim: true,
     id: &["responseId|triggerData.formSubmissionData.responseId", "triggerData.journeyId"],
-    time: "recordedAt.ts|triggerData.formSubmissionData.recordedAt.ts",
+    time: "recordedAt.ts|triggerData.formSubmissionData.recordedAt.ts|received:",
     anonymous: "triggerData.email|recipientData.email|recipientEmail|triggerData.formSubmissionData.recipientEmail\
         |triggerData.userId",
     email: "triggerData.email|recipientData.email|recipientEmail|triggerData.formSubmissionData.recipientEmail",
@@ -57,15 +58,7 @@ impl EventSource for Mailmodo {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
-        // What starts a journey is called as its author has called it.
-        let source = item.record.text("triggerData.triggerSource")?;
-        if let Some(source) = source.filter(|source| !source.trim().is_empty())
-            && WEBHOOK.by_native(&source).is_none()
-        {
-            call.name = Some(source.trim().to_owned());
-        }
-        Ok(vec![call.into()])
+        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
     }
 }
 
