@@ -63,6 +63,7 @@ mod klenty;
 mod launchdarkly;
 mod leanplum;
 mod listrak;
+mod livelike_source;
 mod looker;
 mod mailchimp;
 mod mailjet;
@@ -85,6 +86,8 @@ mod pushwoosh_source;
 mod qualtrics;
 mod quin_ai;
 mod radar;
+mod refiner;
+mod regal_io;
 mod salesforce;
 mod salesforce_marketing_cloud;
 mod segment;
@@ -105,6 +108,7 @@ mod voucherify;
 mod webhook;
 mod wecheer;
 mod white_label_loyalty;
+mod workramp;
 mod yotpo;
 mod zapier;
 mod zendesk;
@@ -160,6 +164,7 @@ pub static ALL: &[Connector] = &[
     launchdarkly::CONNECTOR,
     leanplum::CONNECTOR,
     listrak::CONNECTOR,
+    livelike_source::CONNECTOR,
     looker::CONNECTOR,
     mailchimp::CONNECTOR,
     mailjet::CONNECTOR,
@@ -182,6 +187,8 @@ pub static ALL: &[Connector] = &[
     qualtrics::CONNECTOR,
     quin_ai::CONNECTOR,
     radar::CONNECTOR,
+    refiner::CONNECTOR,
+    regal_io::CONNECTOR,
     salesforce::CONNECTOR,
     salesforce_marketing_cloud::CONNECTOR,
     segment::CONNECTOR,
@@ -201,6 +208,7 @@ pub static ALL: &[Connector] = &[
     webhook::CONNECTOR,
     wecheer::CONNECTOR,
     white_label_loyalty::CONNECTOR,
+    workramp::CONNECTOR,
     yotpo::CONNECTOR,
     zapier::CONNECTOR,
     zendesk::CONNECTOR,
