@@ -35,8 +35,11 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // They wait more than they work.
     arguments.test_threads.get_or_insert(8);
+    // A runner that asks for one test in a process of its own has no use for the fixtures of all others.
+    let one = arguments.filter.clone().filter(|_| arguments.exact);
+    let is_of = |name: &str, test: &str| test.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
     let mut trials = Vec::new();
-    for (name, subject) in Subject::all() {
+    for (name, subject) in Subject::those(|name| one.as_deref().is_none_or(|test| is_of(name, test))) {
         match subject {
             Ok(subject) => trials.extend(cases(&subject).into_iter().map(|case| case.trial(name, &subject))),
             Err(why) => trials.push(Trial::test(format!("{name}::fixtures"), move || Err(Failed::from(why)))),

@@ -74,7 +74,6 @@ fn traced(house: &House, name: &str, id: &str) -> Value {
 #[track_caller]
 fn settled(house: &House, name: &str) -> BTreeMap<String, u64> {
     until(&format!("{name} is done"), || {
-        let one = shown(house, name);
         let books: Value =
             serde_json::from_str(&house.run(&["books", "--json"]).success().out).expect("JSON");
         // Of the other destinations one may be dead; everything received is a call by now.
@@ -83,6 +82,8 @@ fn settled(house: &House, name: &str) -> BTreeMap<String, u64> {
             !of.starts_with("destination ") && line["parts"]["in flight"].as_u64().unwrap_or(0) > 0
         };
         let is_read = !books["lines"].as_array().expect("lines").iter().any(waits);
+        // Looked at last: before everything is read, there may be nothing to do yet.
+        let one = shown(house, name);
         is_read && one["lag"]["calls"] == 0 && one["retries"] == 0
     });
     balance(house, name)

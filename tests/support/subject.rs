@@ -35,11 +35,17 @@ fn folder(connector: &str) -> PathBuf {
 impl Subject {
     /// Every connector of the registry; one whose fixtures cannot be read comes with the reason.
     pub fn all() -> Vec<(&'static str, Result<Arc<Self>, String>)> {
+        Self::those(|_| true)
+    }
+
+    /// The connectors whose name is wanted.
+    pub fn those(is_wanted: impl Fn(&str) -> bool) -> Vec<(&'static str, Result<Arc<Self>, String>)> {
         let load = |connector: &'static Connector| {
             let fixtures = Fixtures::load(&folder(connector.name))?;
             Ok(Arc::new(Self { connector, fixtures }))
         };
-        ALL.iter().map(|connector| (connector.name, load(connector))).collect()
+        let wanted = ALL.iter().filter(|connector| is_wanted(connector.name));
+        wanted.map(|connector| (connector.name, load(connector))).collect()
     }
 
     /// Where its fixtures stand.

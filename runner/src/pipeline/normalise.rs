@@ -154,11 +154,7 @@ fn filter(source: &Source, items: &mut [(u32, Fate)]) {
 }
 
 /// The items whose look-ups will never be answered, rejected for these reasons.
-pub(super) fn unanswered(
-    stored: &StoredDelivery,
-    source: &Source,
-    refused: &[(u32, String)],
-) -> Fates {
+pub(super) fn unanswered(stored: &StoredDelivery, source: &Source, refused: &[(u32, String)]) -> Fates {
     let pieces = surface(stored, source).and_then(|(_, surface)| split(surface, &stored.delivery));
     let pieces = pieces.unwrap_or_default();
     let fate = |(item, reason): &(u32, String)| {
