@@ -22,6 +22,5 @@ const PROPERTIES: &str = "action_audience_id, action_control_group, action_id, a
 const CALLS: &[CallType] = &[
     CallType::track("Page View", PROPERTIES).when("action after a page view"),
     CallType::track("Click", PROPERTIES).when("action after a click"),
-    CallType::new(CallKind::Identify, "", "")
-        .when("page states Track and Identify are used; no traits listed"),
+    CallType::new(CallKind::Identify, "", "").when("a visitor is known; which traits it has is not public"),
 ];

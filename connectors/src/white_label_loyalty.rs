@@ -13,5 +13,5 @@ pub const CONNECTOR: Connector = Connector::new(
 
 const CALLS: &[CallType] = &[
     CallType::track("", "").when("event reported against a user"),
-    CallType::new(CallKind::Identify, "", "").when("page says Track and Identify used; traits not listed"),
+    CallType::new(CallKind::Identify, "", "").when("a person is known; which traits there are is not public"),
 ];

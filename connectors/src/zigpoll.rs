@@ -13,5 +13,5 @@ pub const CONNECTOR: Connector = Connector::new(
 
 const CALLS: &[CallType] = &[
     CallType::track("Survey Completed", "poll_id, participant_id, email, metadata").when("answers submitted"),
-    CallType::new(CallKind::Identify, "", "").when("page says Track and Identify used; traits not listed"),
+    CallType::new(CallKind::Identify, "", "").when("a person is known; which traits there are is not public"),
 ];
