@@ -64,7 +64,7 @@ impl CallKind {
 }
 
 /// A call that a connector makes: what the catalog, the docs and the parity law show.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallType {
     /// Which call.
     pub kind: CallKind,

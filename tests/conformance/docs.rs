@@ -178,12 +178,15 @@ fn is_secret(root: &Value, setting: &Value) -> bool {
 fn calls(subject: &Subject, page: &mut String) {
     let connector = subject.connector;
     let own = connector.events.map_or(&[][..], |events| events.webhook.calls);
-    let posted: Vec<&CallType> =
-        connector.spec.iter().filter(|call| !own.iter().any(|known| std::ptr::eq(known, *call))).collect();
-    for (title, calls) in
-        [("Events of its webhooks", own.iter().collect::<Vec<_>>()), ("Calls that it posts itself", posted)]
-    {
-        let offered: Vec<_> = calls.iter().filter(|call| call.excused.is_none()).collect();
+    let spec = connector.spec;
+    let (both, received): (Vec<_>, Vec<_>) = own.iter().partition(|call| spec.contains(call));
+    let posted: Vec<_> = spec.iter().filter(|call| !own.contains(call)).collect();
+    for (title, calls) in [
+        ("Events of its webhooks", received),
+        ("Events of its webhooks, which it can post as Spec calls too", both),
+        ("Calls that it posts itself", posted),
+    ] {
+        let offered: Vec<_> = calls.into_iter().filter(|call| call.excused.is_none()).collect();
         if offered.is_empty() {
             continue;
         }
