@@ -54,6 +54,7 @@ const MAPPING: Mapping = Mapping {
         ("link.url", "link_url"),
         ("contact.id", "contact_id"),
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -68,7 +69,7 @@ impl EventSource for ActiveCampaign {
         // Of the one event that says who somebody is, the contact's members are the traits.
         let lift: &[_] =
             if item.record.text("type")?.as_deref() == Some("update") { &["contact"] } else { &[] };
-        Ok(vec![Mapping { user, lift, ..MAPPING }.call(&WEBHOOK, item)?.into()])
+        Ok(vec![Mapping { user, lift, ..MAPPING }.call(item)?.into()])
     }
 }
 

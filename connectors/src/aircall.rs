@@ -21,11 +21,7 @@ pub struct Aircall {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Token { at: Place::Body("token"), prefix: "" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json("", Signature::Token { at: Place::Body("token"), prefix: "" })],
     calls: CALLS,
 };
 
@@ -39,6 +35,7 @@ const MAPPING: Mapping = Mapping {
     names: &[("data.id", "resource_id")],
     secret: &["token"],
     lift: &["data"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -65,7 +62,7 @@ impl EventSource for Aircall {
             Some("contact") => CONTACT,
             _ => MAPPING,
         };
-        Ok(vec![mapping.fill(&WEBHOOK, item, Call::track(event))?.into()])
+        Ok(vec![mapping.fill(item, Call::track(event))?.into()])
     }
 }
 

@@ -260,7 +260,7 @@ impl EventSource for AmazonS3 {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        match item.surface {
+        match item.surface.path {
             rows::SURFACE => rows::map(item),
             // What it tells of is found by listing.
             _ => Ok(Vec::new()),

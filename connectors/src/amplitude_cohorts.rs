@@ -34,14 +34,13 @@ pub struct AmplitudeCohorts {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "users",
+        Signature::Optional {
             one: &Signature::Token { at: Place::CustomHeader, prefix: "" },
             why: "Amplitude signs nothing; a header with a token is a choice of the webhook's",
         },
-        items: Items::Json("users"),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -53,6 +52,7 @@ const MAPPING: Mapping = Mapping {
     email: "email",
     context: &[("integration.name", "'Amplitude Cohort Sync'"), ("integration.version", "'1.0.0'")],
     around: "amplitude",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -73,7 +73,7 @@ impl EventSource for AmplitudeCohorts {
             }
         };
         let name = format!("[Amplitude] {} ({})", of("cohort_name")?, of("cohort_id")?);
-        let mut call = MAPPING.fill(&WEBHOOK, item, Call::identify())?;
+        let mut call = MAPPING.fill(item, Call::identify())?;
         call.properties.set(name, Raw::new(&is_member)?);
         Ok(vec![call.into()])
     }

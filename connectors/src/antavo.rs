@@ -30,14 +30,13 @@ pub struct Antavo {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::CREDENTIALS,
             why: "Antavo signs nothing, and credentials are a choice of the trusted site's",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -50,6 +49,7 @@ const MAPPING: Mapping = Mapping {
     otherwise: "email|data.email",
     email: "email|data.email",
     lift: &["data"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -58,8 +58,8 @@ impl EventSource for Antavo {
         self.token.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

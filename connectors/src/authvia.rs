@@ -53,6 +53,7 @@ const MAPPING: Mapping = Mapping {
     user: "customerRef|customer.customerRef|data.customerRef|data.customer.customerRef",
     otherwise: "customer.id|customerId|data.customer.id|data.customerId|conversationId|data.conversationId|data.id|id",
     email: "customer.email|data.customer.email",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -61,8 +62,8 @@ impl EventSource for Authvia {
         self.secret.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

@@ -35,14 +35,13 @@ pub struct Autopilot {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::CREDENTIALS,
             why: "Ortto signs nothing, and credentials are a choice of the webhook's",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -56,6 +55,7 @@ const MAPPING: Mapping = Mapping {
     email: "email|contact.Email",
     context: &[("traits.contact_id", "contact_id|contact.contact_id"), ("campaign.name", "campaign_name")],
     lift: &["contact"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -64,8 +64,8 @@ impl EventSource for Autopilot {
         self.token.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

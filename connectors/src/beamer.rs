@@ -19,14 +19,8 @@ pub struct Beamer {
     webhook_secret: Secrets,
 }
 
-static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::header(&["beamer-webhook-secret"]),
-        items: Items::Json(""),
-    }],
-    calls: CALLS,
-};
+static WEBHOOK: Webhook =
+    Webhook { surfaces: &[Surface::json("", Signature::header(&["beamer-webhook-secret"]))], calls: CALLS };
 
 /// What only one kind of event has.
 const KINDS: [(&str, &str); 4] = [
@@ -50,6 +44,7 @@ const MAPPING: Mapping = Mapping {
         ("locale", "language"),
     ],
     names: &[("postTitle", "post"), ("text", "comment"), ("feedback", "comment"), ("id", "post_id")],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -61,7 +56,7 @@ impl EventSource for Beamer {
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         for (member, kind) in KINDS {
             if let (Some(_), Some(named)) = (item.record.at(member)?, WEBHOOK.by_native(kind)) {
-                return Ok(vec![MAPPING.fill(&WEBHOOK, item, named.call())?.into()]);
+                return Ok(vec![MAPPING.fill(item, named.call())?.into()]);
             }
         }
         Err(Error::unexpected("neither a post, nor a comment, a reaction or a score"))

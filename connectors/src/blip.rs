@@ -26,14 +26,13 @@ pub struct Blip {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::Token { at: Place::CustomHeader, prefix: "" },
             why: "Blip signs nothing, and custom headers are the bot owner's choice",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -48,6 +47,7 @@ const EVENT: Mapping = Mapping {
     time: "storageDate",
     user: "contact.Identity|contact.identity|identity",
     otherwise: "ownerIdentity|messageId",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -57,6 +57,7 @@ const CONTACT: Mapping = Mapping {
     user: "identity|Identity",
     email: "email",
     context: &[("traits.phone", "phoneNumber"), ("traits.name", "name"), ("locale", "culture")],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -68,21 +69,21 @@ impl EventSource for Blip {
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let body = &item.record;
         let mut call = if body.text("category")?.is_some() {
-            EVENT.fill(&WEBHOOK, item, Call::track("Event Tracked"))?
+            EVENT.fill(item, Call::track("Event Tracked"))?
         } else if body.text("type")?.is_some() {
             let is_bot = |address: Option<String>| {
                 address.is_some_and(|address| bare(&address).ends_with("@msging.net"))
             };
             let call = match is_bot(body.text("from")?) {
-                true => SENT.fill(&WEBHOOK, item, Call::track("Message Sent"))?,
-                false => RECEIVED.fill(&WEBHOOK, item, Call::track("Message Received"))?,
+                true => SENT.fill(item, Call::track("Message Sent"))?,
+                false => RECEIVED.fill(item, Call::track("Message Received"))?,
             };
             // The member's name has a dot in it, so that no path leads there.
             let metadata = body.part("metadata")?.map(|metadata| metadata.fields()).transpose()?;
             let stored = metadata.and_then(|mut metadata| metadata.take_text("#envelope.storageDate"));
             call.at(stored.and_then(|time| parse_time(&time)))
         } else if body.text("identity")?.is_some() {
-            CONTACT.fill(&WEBHOOK, item, Call::identify())?
+            CONTACT.fill(item, Call::identify())?
         } else {
             return Err(Error::unexpected(
                 "neither a message (type), nor an event (category), nor a contact (identity)",

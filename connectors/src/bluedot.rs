@@ -26,14 +26,13 @@ pub struct Bluedot {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::Token { at: Place::CustomHeader, prefix: "" },
             why: "Bluedot signs nothing; a header field with a token is a choice of the webhook's",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: calls::CALLS,
 };
 
@@ -56,6 +55,7 @@ const MAPPING: Mapping = Mapping {
         ("os.version", "osVersion"),
     ],
     names: &[("zoneInfo.id", "zoneId"), ("zoneInfo.name", "zoneName")],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -84,7 +84,7 @@ impl EventSource for Bluedot {
             (None, "wave") => Call::track(format!("Custom Web Event: {native}")),
             (None, _) => Call::track(title_case(native)),
         };
-        Ok(vec![MAPPING.fill(&WEBHOOK, &item.with(&record), call)?.into()])
+        Ok(vec![MAPPING.fill(&item.with(&record), call)?.into()])
     }
 }
 

@@ -65,6 +65,7 @@ const ACTIVITY: Mapping = Mapping {
         ("campaign.content", "utm_content"),
     ],
     names: &[("event", "event_name")],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -76,6 +77,7 @@ const STATUS: Mapping = Mapping {
     otherwise: "user.email|campaign_uuid",
     email: "user.email",
     context: &[("campaign.name", "campaign_name")],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -85,8 +87,8 @@ impl EventSource for Blueshift {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        if item.surface == "status" {
-            return Ok(vec![STATUS.call(&WEBHOOK, item)?.into()]);
+        if item.surface.path == "status" {
+            return Ok(vec![STATUS.call(item)?.into()]);
         }
         let action: String = item.record.get("action")?;
         // `EmailTrigger`, `SmsTrigger`, `PushTrigger` …: what is delivered on one channel is another event on the next.
@@ -94,7 +96,7 @@ impl EventSource for Blueshift {
         let native = format!("{} {action}", channel.trim_end_matches("Trigger"));
         let call =
             WEBHOOK.by_native(native.trim()).map_or_else(|| Call::track(title_case(&native)), CallType::call);
-        Ok(vec![ACTIVITY.fill(&WEBHOOK, item, call)?.into()])
+        Ok(vec![ACTIVITY.fill(item, call)?.into()])
     }
 }
 

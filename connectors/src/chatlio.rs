@@ -18,11 +18,10 @@ pub const CONNECTOR: Connector =
 pub struct Chatlio {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "Chatlio signs nothing: it asks only for an address" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json(
+        "",
+        Signature::None { why: "Chatlio signs nothing: it asks only for an address" },
+    )],
     calls: CALLS,
 };
 
@@ -43,6 +42,7 @@ const MAPPING: Mapping = Mapping {
         ("agentName", "agent_name"),
         ("agentEmail", "agent_email"),
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -71,7 +71,7 @@ impl EventSource for Chatlio {
             "transcript" => ENDED,
             _ => MAPPING,
         };
-        Ok(vec![mapping.fill(&WEBHOOK, item, call)?.into()])
+        Ok(vec![mapping.fill(item, call)?.into()])
     }
 }
 

@@ -28,14 +28,13 @@ pub struct CleverTap {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "profiles",
+        Signature::Optional {
             one: &Signature::CREDENTIALS,
             why: "CleverTap signs nothing, and credentials are a choice of the webhook's",
         },
-        items: Items::Json("profiles"),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -50,6 +49,7 @@ const MAPPING: Mapping = Mapping {
     email: "Email",
     context: &[("device.token", "Push_token|push_token")],
     lift: &["Event_properties"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -65,8 +65,8 @@ impl EventSource for CleverTap {
         is_test.then_some(Handshake { reply: Reply::OK, then: None })
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use headwater_core::prelude::*;
 use serde::Serialize;
 
-use crate::webhook::{CallSettings, Made, MappingSettings, calls, kept};
+use crate::webhook::{CallSettings, Described, Hook, Made, MappingSettings, calls};
 
 /// The registry's line.
 pub const CONNECTOR: Connector = Connector::new(
@@ -17,7 +17,7 @@ pub const CONNECTOR: Connector = Connector::new(
     "https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md",
 )
 .settings::<Settings>()
-.events::<Hook>(&WEBHOOK);
+.events::<Hook<Settings>>(&WEBHOOK);
 
 /// Settings of a source of CloudEvents.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -35,18 +35,17 @@ pub struct Settings {
     calls: BTreeMap<String, CallSettings>,
 }
 
-static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+const WEBHOOK: Webhook = Webhook {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::Any(&[
                 Signature::BEARER,
                 Signature::Token { at: Place::Query("access_token"), prefix: "" },
             ]),
             why: "the HTTP binding leaves authorization to the sender",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: &[CallType::track("", "").when("an event comes: its type in Title Case unless `calls` names it")],
 };
 
@@ -59,37 +58,20 @@ const MAPPING: Mapping = Mapping {
     ..Mapping::NEW
 };
 
-/// A source of CloudEvents.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "Settings")]
-pub struct Hook {
-    tokens: Vec<Secret>,
-    made: &'static Made,
-}
+impl Described for Settings {
+    const CONNECTOR: &'static str = "cloudevents";
 
-impl TryFrom<Settings> for Hook {
-    type Error = String;
-
-    fn try_from(settings: Settings) -> Result<Self, String> {
-        let make = || {
-            let webhook = Webhook { surfaces: WEBHOOK.surfaces, calls: calls(&settings.calls)? };
-            Ok(Made { webhook, mapping: settings.mapping.over(MAPPING) })
-        };
-        Ok(Self { tokens: settings.token.all(), made: kept("cloudevents", &settings, make)? })
-    }
-}
-
-impl EventSource for Hook {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        self.tokens.clone()
+    fn secrets(&self) -> Vec<Secret> {
+        self.token.all()
     }
 
-    fn webhook(&self) -> Option<&'static Webhook> {
-        Some(&self.made.webhook)
+    fn describe(&self) -> Result<Made, String> {
+        let webhook = Webhook { calls: calls(&self.calls)?, ..WEBHOOK };
+        let mapping = self.mapping.over(Mapping { calls: webhook.calls, ..MAPPING });
+        Ok(Made { webhook, mapping })
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = self.made.mapping.call(&self.made.webhook, item)?;
+    fn finish(item: &Item<'_>, call: &mut Call) {
         // In binary mode the attributes stand in headers, and the data may be a list: one event, several items.
         for (name, value) in &item.delivery.headers {
             if let (Some(attribute), Ok(value)) = (name.as_str().strip_prefix("ce-"), value.to_str())
@@ -101,6 +83,5 @@ impl EventSource for Hook {
         if item.header("ce-id").is_some() && item.index > 0 && !call.message_id.is_empty() {
             call.message_id = format!("{}:{}", call.message_id, item.index);
         }
-        Ok(vec![call.into()])
     }
 }

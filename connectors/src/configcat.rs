@@ -41,31 +41,33 @@ pub struct ConfigCat {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             grammar: Grammar::List(',', ""),
             encoding: Encoding::Base64,
             over: &[Part::Header("x-configcat-webhook-id"), Part::Stamp, Part::Body],
             stamp: Some(Stamp::header(&["x-configcat-webhook-timestamp"], StampFormat::UnixSeconds)),
             ..Hmac::body(Place::Header(&["x-configcat-webhook-signature-v1"]))
         }),
-        items: Items::Json(""),
-    }],
-    calls: &[CallType::track(
-        "Feature Flag Changed",
-        "details json, config_id text, config_name text, environment_id text, environment_name text, url text, \
-         change_notes text, changed_by text",
-    )
-    .native("changed")
-    .when("changes of settings are published")],
+    )],
+    calls: CALLS,
 };
+
+const CALLS: &[CallType] = &[CallType::track(
+    "Feature Flag Changed",
+    "details json, config_id text, config_name text, environment_id text, environment_name text, url text, \
+         change_notes text, changed_by text",
+)
+.native("changed")
+.when("changes of settings are published")];
 
 const MAPPING: Mapping = Mapping {
     event: "event|'changed'",
     id: &["header:x-configcat-webhook-id"],
     time: "header:x-configcat-webhook-timestamp",
     anonymous: "changed_by|environment_id|config_id|'configcat'",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -75,7 +77,7 @@ impl EventSource for ConfigCat {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         // ConfigCat writes a name and an address into one text.
         let changed_by = item.record.text("changed_by")?.unwrap_or_default();
         let words = || changed_by.split(|c: char| c.is_whitespace() || "<>()[],;".contains(c));

@@ -23,15 +23,14 @@ pub struct CustomerIo {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             over: &[Part::Text("v0:"), Part::Stamp, Part::Text(":"), Part::Body],
             stamp: Some(Stamp::header(&["X-CIO-Timestamp"], StampFormat::UnixSeconds)),
             ..Hmac::body(Place::Header(&["X-CIO-Signature"]))
         }),
-        items: Items::Json(""),
-    }],
+    )],
     calls: calls::CALLS,
 };
 
@@ -44,6 +43,7 @@ const MAPPING: Mapping = Mapping {
     email: "data.identifiers.email|data.email_address",
     names: &[("data.subject", "email_subject"), ("data.href", "link_url")],
     lift: &["data"],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -66,6 +66,6 @@ impl EventSource for CustomerIo {
             "sms" => Mapping { context: &[("traits.phone", "data.recipient")], ..MAPPING },
             _ => MAPPING,
         };
-        Ok(vec![mapping.fill(&WEBHOOK, item, call)?.into()])
+        Ok(vec![mapping.fill(item, call)?.into()])
     }
 }

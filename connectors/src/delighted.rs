@@ -22,14 +22,13 @@ pub struct Delighted {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             grammar: Grammar::Plain("sha256="),
             ..Hmac::body(Place::Header(&["X-Delighted-Webhook-Signature"]))
         }),
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -53,6 +52,7 @@ const MAPPING: Mapping = Mapping {
         ("event_data.person_properties", "survey_properties"),
     ],
     lift: &["event_data"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -65,7 +65,7 @@ impl EventSource for Delighted {
         let chosen =
             self.user_id_property.as_ref().map(|name| format!("event_data.person_properties.{name}"));
         let user = chosen.as_deref().unwrap_or(MAPPING.user);
-        Ok(vec![Mapping { user, ..MAPPING }.call(&WEBHOOK, item)?.into()])
+        Ok(vec![Mapping { user, ..MAPPING }.call(item)?.into()])
     }
 }
 

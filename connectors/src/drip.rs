@@ -16,11 +16,7 @@ pub const CONNECTOR: Connector =
 pub struct Drip {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "Drip documents no signature" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json("", Signature::None { why: "Drip documents no signature" })],
     calls: CALLS,
 };
 
@@ -38,6 +34,7 @@ const MAPPING: Mapping = Mapping {
     ],
     names: &[("data.properties.url", "link_url")],
     lift: &["data.properties", "data"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -63,7 +60,7 @@ impl EventSource for Drip {
             Some(CallKind::Page) => PAGE,
             _ => MAPPING,
         };
-        let mut call = mapping.call(&WEBHOOK, item)?;
+        let mut call = mapping.call(item)?;
         if native == CUSTOM
             && let Some(action) = item.record.text("data.properties.action")?
             && !action.trim().is_empty()

@@ -19,11 +19,7 @@ pub struct Dub {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac::body(Place::Header(&["dub-signature"]))),
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json("", Signature::Hmac(Hmac::body(Place::Header(&["dub-signature"]))))],
     calls: CALLS,
 };
 
@@ -42,6 +38,7 @@ const MAPPING: Mapping = Mapping {
     ],
     lift: &["data"],
     prefix: "data_",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -50,8 +47,8 @@ impl EventSource for Dub {
         self.signing_secret.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

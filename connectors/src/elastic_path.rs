@@ -42,14 +42,13 @@ enum Completed {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::header(&["x-moltin-secret-key"]),
             why: "Elastic Path signs nothing, and an integration's secret key is optional",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -65,6 +64,7 @@ const MAPPING: Mapping = Mapping {
     secret: &["configuration.secret_key", "configuration.url"],
     lift: &["payload.data", "payload.included", "payload"],
     prefix: "resource_",
+    calls: CALLS,
     ..Mapping::NEW
 };
 const ORDER: Mapping = Mapping {
@@ -96,7 +96,7 @@ impl EventSource for ElasticPath {
             Some("customer") => CUSTOMER,
             _ => MAPPING,
         };
-        let mut call = mapping.call(&WEBHOOK, &item)?;
+        let mut call = mapping.call(&item)?;
         if event == self.order_completed.event() {
             call.name = Some("Order Completed".into());
         } else if event == "order.paid" {

@@ -41,7 +41,7 @@ const HUB: Hmac =
     Hmac { grammar: Grammar::Plain("sha256="), ..Hmac::body(Place::Header(&["x-hub-signature-256"])) };
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface { path: "", signature: Signature::Hmac(HUB), items: Items::Json("entry.*.changes") }],
+    surfaces: &[Surface::json("entry.*.changes", Signature::Hmac(HUB))],
     calls: &[CallType::new(
         CallKind::Identify,
         "",

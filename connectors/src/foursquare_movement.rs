@@ -29,7 +29,7 @@ pub struct Foursquare {
 
 static WEBHOOK: Webhook = Webhook {
     surfaces: &[
-        Surface { path: "", signature: Signature::header(&["pilgrim-secret"]), items: Items::Json("") },
+        Surface::json("", Signature::header(&["pilgrim-secret"])),
         Surface {
             path: "form",
             signature: Signature::Token { at: Place::Form("secret"), prefix: "" },
@@ -57,6 +57,7 @@ const MAPPING: Mapping = Mapping {
         ("venue.location.postalCode", "zipCode"),
         ("venue.location.country", "country"),
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -67,7 +68,7 @@ impl EventSource for Foursquare {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let mut fields = item.fields()?;
-        if item.surface == "form" {
+        if item.surface.path == "form" {
             // Around the event stands what the app has set as its user's info.
             fields.take("secret");
             let json =
@@ -85,7 +86,7 @@ impl EventSource for Foursquare {
             fields.set("venue", venue.fields()?.raw());
             record = fields.record();
         }
-        Ok(vec![MAPPING.call(&WEBHOOK, &item.with(&record))?.into()])
+        Ok(vec![MAPPING.call(&item.with(&record))?.into()])
     }
 }
 

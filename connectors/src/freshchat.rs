@@ -26,11 +26,10 @@ pub struct Freshchat {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Rsa { at: Place::Header(&["x-freshchat-signature"]), over: &[Part::Body] },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json(
+        "",
+        Signature::Rsa { at: Place::Header(&["x-freshchat-signature"]), over: &[Part::Body] },
+    )],
     calls: CALLS,
 };
 
@@ -59,6 +58,7 @@ const MAPPING: Mapping = Mapping {
         "data",
         "actor",
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -73,7 +73,7 @@ impl EventSource for Freshchat {
             true => Mapping { user: "actor.actor_id|data.message.user_id", ..MAPPING },
             false => MAPPING,
         };
-        Ok(vec![mapping.call(&WEBHOOK, item)?.into()])
+        Ok(vec![mapping.call(item)?.into()])
     }
 }
 

@@ -19,14 +19,13 @@ pub struct Friendbuy {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "data",
+        Signature::Hmac(Hmac {
             encoding: Encoding::Base64,
             ..Hmac::body(Place::Header(&["x-friendbuy-hmac-sha256"]))
         }),
-        items: Items::Json("data"),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -68,6 +67,7 @@ const MAPPING: Mapping = Mapping {
         ("note", "credit_description"),
     ],
     prefix: "webhook_",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -77,7 +77,7 @@ impl EventSource for Friendbuy {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         // The same things have other names beside a friend, an advocate and a member.
         let names: &[(&str, &str)] = match item.envelope.text("type")?.as_deref() {
             Some("friendIncentive") => {

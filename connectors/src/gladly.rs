@@ -76,6 +76,7 @@ const MAPPING: Mapping = Mapping {
     previous: "content.sourceCustomerId",
     names: &[("content.context", "event_context")],
     lift: &["content"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -94,8 +95,8 @@ impl EventSource for Gladly {
             .then_some(Handshake { reply: Reply::OK, then: None })
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

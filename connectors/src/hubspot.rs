@@ -61,6 +61,7 @@ const MAPPING: Mapping = Mapping {
     id: &["eventId", "subscriptionId", "occurredAt", "objectId"],
     time: "occurredAt",
     anonymous: "objectId|newObjectId|primaryObjectId|fromObjectId|portalId",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -135,7 +136,7 @@ impl EventSource for Hubspot {
             None => Call::track(name(object, verb)),
         };
         let mapping = if object == "company" { COMPANY } else { MAPPING };
-        let mut call = mapping.fill(&WEBHOOK, item, call)?;
+        let mut call = mapping.fill(item, call)?;
         if call.kind != CallKind::Track
             && let Some(property) = item.record.text("propertyName")?
             && let Some(value) = item.record.at("propertyValue")?
@@ -228,7 +229,7 @@ fn merged(item: &Item<'_>) -> Result<Vec<Output>> {
     gone.extend(record.text("primaryObjectId")?);
     gone.retain(|id| Some(id) != left.as_ref());
     gone.dedup();
-    let call = MAPPING.fill(&WEBHOOK, item, Call::new(CallKind::Alias))?.user(left);
+    let call = MAPPING.fill(item, Call::new(CallKind::Alias))?.user(left);
     if gone.is_empty() {
         return Ok(vec![
             Call { kind: CallKind::Track, name: Some("Contact Merged".to_owned()), ..call }.into(),
@@ -366,7 +367,7 @@ mod tests {
                 record: record.clone(),
                 envelope: &record,
                 index: 0,
-                surface: "",
+                surface: &WEBHOOK.surfaces[0],
                 delivery: &delivery,
                 lookups: Vec::new(),
             };

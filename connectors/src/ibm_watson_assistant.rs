@@ -28,15 +28,14 @@ pub struct WatsonAssistant {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Jwt {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Jwt {
             // IBM's own example of a receiver reads the second.
             at: Place::Header(&["authorization", "authentication"]),
             hash: Hash::Sha256,
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -52,6 +51,7 @@ const MAPPING: Mapping = Mapping {
     context: &[("locale", "payload.language")],
     names: &[("payload.assistant_id", "assistantId"), ("payload.session_id", "sessionId")],
     lift: &["payload", "event"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -60,8 +60,8 @@ impl EventSource for WatsonAssistant {
         self.secret.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

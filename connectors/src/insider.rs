@@ -26,15 +26,13 @@ pub struct Insider {
     token: Secrets,
 }
 
-static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface { path: "", signature: Signature::BEARER, items: Items::Json("") }],
-    calls: CALLS,
-};
+static WEBHOOK: Webhook = Webhook { surfaces: &[Surface::json("", Signature::BEARER)], calls: CALLS };
 
 const MAPPING: Mapping = Mapping {
     time: "timestamp|statuses.0.timestamp|messages.0.timestamp",
     anonymous: "contacts.0.wa_id|statuses.0.recipient_id|contacts.0.input|messages.0.from|key",
     context: &[("traits.phone", "contacts.0.input|contacts.0.wa_id|statuses.0.recipient_id|messages.0.from")],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -57,7 +55,7 @@ impl EventSource for Insider {
         let named = WEBHOOK.by_native(status);
         let call =
             named.map_or_else(|| Call::track(format!("WhatsApp {}", title_case(status))), CallType::call);
-        Ok(vec![MAPPING.fill(&WEBHOOK, item, call)?.into()])
+        Ok(vec![MAPPING.fill(item, call)?.into()])
     }
 }
 

@@ -26,15 +26,14 @@ pub struct Intercom {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             hash: Hash::Sha1,
             grammar: Grammar::Plain("sha1="),
             ..Hmac::body(Place::Header(&["x-hub-signature"]))
         }),
-        items: Items::Json(""),
-    }],
+    )],
     calls: calls::CALLS,
 };
 
@@ -67,6 +66,7 @@ const MAPPING: Mapping = Mapping {
         ("data.type", "data_type"),
     ],
     lift: &["data.item", "data"],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -134,7 +134,7 @@ impl EventSource for Intercom {
             "data_connector" => EXECUTION,
             _ => THING,
         };
-        let mut call = mapping.call(&WEBHOOK, item)?;
+        let mut call = mapping.call(item)?;
         if topic == "event.created"
             && let Some(name) = call.properties.take_text("event_name")
         {

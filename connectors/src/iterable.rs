@@ -30,14 +30,13 @@ pub struct Iterable {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::CREDENTIALS,
             why: "Iterable signs nothing, and credentials are a choice of the webhook's",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: calls::CALLS,
 };
 
@@ -61,6 +60,7 @@ const MAPPING: Mapping = Mapping {
         ("campaign.name", "dataFields.campaignName"),
     ],
     lift: &["dataFields"],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -69,7 +69,7 @@ impl EventSource for Iterable {
         self.token.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }

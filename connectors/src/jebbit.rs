@@ -28,17 +28,16 @@ pub struct Jebbit {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             encoding: Encoding::Base64,
             grammar: Grammar::Pairs { time: "t", signature: "v1" },
             over: &[Part::Stamp, Part::Text("."), Part::Body],
             stamp: Some(Stamp::BESIDE),
             ..Hmac::body(Place::Header(&[SIGNATURE]))
         }),
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -49,6 +48,7 @@ const MAPPING: Mapping = Mapping {
     otherwise: "data.email|data.surveySessionId|'anonymous'",
     email: "data.email",
     lift: &["data", "event"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -67,7 +67,7 @@ impl EventSource for Jebbit {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let dated = item.record.text("data.experience_date")?.and_then(|text| parse_time(&text));
-        let finished = MAPPING.fill(&WEBHOOK, item, CALLS[0].call())?.at(dated.or_else(|| sent(item)));
+        let finished = MAPPING.fill(item, CALLS[0].call())?.at(dated.or_else(|| sent(item)));
         let mut known = Call { kind: CallKind::Identify, name: None, ..finished.clone() };
         known.properties =
             item.record.part("data")?.map(|data| data.fields()).transpose()?.unwrap_or_default();

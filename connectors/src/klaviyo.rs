@@ -76,7 +76,7 @@ impl EventSource for Klaviyo {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let (mut call, profile) = if item.surface == "flow" { flow(item)? } else { event(item)? };
+        let (mut call, profile) = if item.surface.path == "flow" { flow(item)? } else { event(item)? };
         if call.user_id.is_none() && call.anonymous_id.is_none() {
             call.anonymous_id = profile;
         }

@@ -25,14 +25,13 @@ pub struct LaunchDarkly {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::Hmac(Hmac::body(Place::Header(&["x-ld-signature"]))),
             why: "LaunchDarkly signs only the deliveries of webhooks that have a secret",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -42,6 +41,7 @@ const MAPPING: Mapping = Mapping {
     user: "member._id",
     anonymous: "member.email|subject.name|token.name|_accountId|_id",
     email: "member.email",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -61,7 +61,7 @@ impl EventSource for LaunchDarkly {
             Some(listed) => listed.call(),
             None => Call::track(format!("{} Updated", title_case(&kind))),
         };
-        Ok(vec![MAPPING.fill(&WEBHOOK, item, call)?.into()])
+        Ok(vec![MAPPING.fill(item, call)?.into()])
     }
 }
 

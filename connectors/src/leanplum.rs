@@ -68,6 +68,7 @@ const POSTBACK: Mapping = Mapping {
     anonymous: "device_id",
     context: &[("device.id", "device_id")],
     names: &[("event", "message_event")],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -80,8 +81,8 @@ impl EventSource for Leanplum {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        if item.surface == "message" {
-            return Ok(vec![MESSAGE.call(&WEBHOOK, item)?.into()]);
+        if item.surface.path == "message" {
+            return Ok(vec![MESSAGE.call(item)?.into()]);
         }
         let event: String = item.record.get("event")?;
         let channel = item.record.text("channel")?.unwrap_or_default();
@@ -96,7 +97,7 @@ impl EventSource for Leanplum {
             fields.set("parameters", parameters.fields()?.raw());
         }
         let record = fields.record();
-        Ok(vec![POSTBACK.fill(&WEBHOOK, &item.with(&record), call)?.into()])
+        Ok(vec![POSTBACK.fill(&item.with(&record), call)?.into()])
     }
 }
 

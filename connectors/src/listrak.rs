@@ -16,24 +16,23 @@ pub const CONNECTOR: Connector =
 pub struct Listrak {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "Listrak documents no signature" },
-        items: Items::Json(""),
-    }],
-    calls: &[CallType::track(
-        "SMS Received",
-        "SenderCode int, CountryCode text, PhoneId int, Text text, context.traits.phone text",
-    )
-    .native("MO")
-    .when("a contact sent a text message that is no keyword, or belongs to an open ticket")],
+    surfaces: &[Surface::json("", Signature::None { why: "Listrak documents no signature" })],
+    calls: WEBHOOK_CALLS,
 };
+
+const WEBHOOK_CALLS: &[CallType] = &[CallType::track(
+    "SMS Received",
+    "SenderCode int, CountryCode text, PhoneId int, Text text, context.traits.phone text",
+)
+.native("MO")
+.when("a contact sent a text message that is no keyword, or belongs to an open ticket")];
 
 const MAPPING: Mapping = Mapping {
     event: "'MO'",
     time: "received:",
     anonymous: "PhoneId",
     context: &[("traits.phone", "PhoneId"), ("location.country", "CountryCode")],
+    calls: WEBHOOK_CALLS,
     ..Mapping::NEW
 };
 
@@ -42,8 +41,8 @@ impl EventSource for Listrak {
         Vec::new()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

@@ -52,6 +52,7 @@ const MAPPING: Mapping = Mapping {
     names: &[("data.profile_id", "livelike_profile_id")],
     lift: &["data"],
     prefix: "data_",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -66,7 +67,7 @@ impl EventSource for LiveLike {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let mapping = if item.record.at("data.reply_author_id")?.is_some() { REPLY } else { MAPPING };
-        Ok(vec![mapping.call(&WEBHOOK, item)?.into()])
+        Ok(vec![mapping.call(item)?.into()])
     }
 }
 

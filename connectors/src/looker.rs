@@ -40,14 +40,8 @@ pub struct Looker {
     group_id_column: Option<String>,
 }
 
-static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::header(&["x-looker-webhook-token"]),
-        items: Items::Json(""),
-    }],
-    calls: CALLS,
-};
+static WEBHOOK: Webhook =
+    Webhook { surfaces: &[Surface::json("", Signature::header(&["x-looker-webhook-token"]))], calls: CALLS };
 
 impl EventSource for Looker {
     fn secrets(&self, _surface: &Surface) -> Vec<Secret> {

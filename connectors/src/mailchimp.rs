@@ -41,6 +41,7 @@ const MAPPING: Mapping = Mapping {
     context: &[("ip", "data.ip_opt|data.ip_signup")],
     names: &[("data.id", "member_id")],
     lift: &["data"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -79,7 +80,7 @@ impl EventSource for Mailchimp {
             _ => MAPPING,
         };
         let user = user.as_deref().unwrap_or_default();
-        Ok(vec![Mapping { user, ..mapping }.call(&WEBHOOK, item)?.into()])
+        Ok(vec![Mapping { user, ..mapping }.call(item)?.into()])
     }
 }
 

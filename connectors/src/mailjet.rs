@@ -24,14 +24,13 @@ pub struct Mailjet {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::Basic,
             why: "Mailjet signs nothing, and a password in the address is a choice of the webhook's",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -49,6 +48,7 @@ const MAPPING: Mapping = Mapping {
         ("mj_list_id", "list_id"),
         ("url", "link_url"),
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -59,7 +59,7 @@ impl EventSource for Mailjet {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let user = if self.custom_id_is_of_the_email { "" } else { MAPPING.user };
-        Ok(vec![Mapping { user, ..MAPPING }.call(&WEBHOOK, item)?.into()])
+        Ok(vec![Mapping { user, ..MAPPING }.call(item)?.into()])
     }
 }
 

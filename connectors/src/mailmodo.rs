@@ -21,11 +21,7 @@ pub const CONNECTOR: Connector = Connector::new(
 pub struct Mailmodo {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "Mailmodo documents no signature" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json("", Signature::None { why: "Mailmodo documents no signature" })],
     calls: CALLS,
 };
 
@@ -49,6 +45,7 @@ const MAPPING: Mapping = Mapping {
         ("campaignName", "campaign_name"),
     ],
     lift: &["triggerData.formSubmissionData", "triggerData.eventProperty", "triggerData"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -57,8 +54,8 @@ impl EventSource for Mailmodo {
         Vec::new()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

@@ -62,6 +62,7 @@ const MAPPING: Mapping = Mapping {
         ("msg.ts", "message_ts"),
     ],
     lift: &["msg", "reject", "entry"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -86,7 +87,7 @@ impl EventSource for Mandrill {
             }
             _ => Mapping { user, ..MAPPING },
         };
-        Ok(vec![mapping.call(&WEBHOOK, item)?.into()])
+        Ok(vec![mapping.call(item)?.into()])
     }
 }
 

@@ -39,14 +39,13 @@ pub struct Marketo {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::Token { at: Place::CustomHeader, prefix: "" },
             why: "Marketo signs nothing, and a custom header is the webhook author's choice",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -59,6 +58,7 @@ const MAPPING: Mapping = Mapping {
     email: "lead.email_address|lead.email",
     context: &[("campaign.name", "campaign.name"), ("traits.phone", "lead.phone")],
     prefix: "webhook_",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -67,8 +67,8 @@ impl EventSource for Marketo {
         self.header.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

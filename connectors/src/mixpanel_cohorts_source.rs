@@ -31,14 +31,13 @@ pub struct MixpanelCohorts {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "parameters.members",
+        Signature::Optional {
             one: &Signature::Basic,
             why: "Mixpanel signs nothing, and its basic authentication is a choice of the webhook's",
         },
-        items: Items::Json("parameters.members"),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -53,6 +52,7 @@ const MAPPING: Mapping = Mapping {
     otherwise: "email|phone_number",
     email: "email",
     around: "mixpanel",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -77,7 +77,7 @@ impl EventSource for MixpanelCohorts {
             other => return Err(Error::unexpected(format!("{other:?} is no action of a cohort sync"))),
         };
         let cohort: String = item.envelope.get("parameters.mixpanel_cohort_name")?;
-        let mut call = MAPPING.fill(&WEBHOOK, item, Call::identify())?;
+        let mut call = MAPPING.fill(item, Call::identify())?;
         if let Some(property) = &self.user_id_property
             && let Some(id) = item.fields()?.take_text(property)
         {

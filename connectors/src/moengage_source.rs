@@ -65,6 +65,7 @@ const STREAM: Mapping = Mapping {
         ("campaign.name", "event_attributes.campaign_name"),
     ],
     lift: &["event_attributes"],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -73,6 +74,7 @@ const ALERT: Mapping = Mapping {
     // The account's, or a campaign's: nobody's.
     anonymous: "db_name|alert_id",
     context: &[("campaign.name", "entity_data.campaign_name")],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -82,7 +84,7 @@ impl EventSource for MoEngage {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mapping = if item.surface == "alerts" { &ALERT } else { &STREAM };
-        Ok(vec![mapping.call(&WEBHOOK, item)?.into()])
+        let mapping = if item.surface.path == "alerts" { &ALERT } else { &STREAM };
+        Ok(vec![mapping.call(item)?.into()])
     }
 }

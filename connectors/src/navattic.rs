@@ -59,6 +59,7 @@ const MAPPING: Mapping = Mapping {
         ("sessionId", "session_id"),
         ("urlNavigated", "url"),
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -74,7 +75,7 @@ impl EventSource for Navattic {
             call.properties.set_text("eventType", item.envelope.text("eventType")?.as_deref());
             return Ok(vec![call.into()]);
         }
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         let mut around = call.properties.take_fields("data");
         let account = around.take("companyAccount").and_then(Raw::record);
         if item.index > 0 {

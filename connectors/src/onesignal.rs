@@ -41,14 +41,13 @@ pub struct OneSignal {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::Token { at: Place::CustomHeader, prefix: "" },
             why: "OneSignal signs nothing; a header with a token is a choice of the event stream's",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: calls::CALLS,
 };
 
@@ -67,6 +66,7 @@ const MAPPING: Mapping = Mapping {
         ("message.template_id", "template_id"),
     ],
     lift: &["event.data", "event", "message"],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -77,7 +77,7 @@ impl EventSource for OneSignal {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let record = nested(item.fields()?).record();
-        let mut call = MAPPING.call(&WEBHOOK, &item.with(&record))?;
+        let mut call = MAPPING.call(&item.with(&record))?;
         let kind = record.text("event.kind")?.unwrap_or_default();
         let channel = match kind.split('.').nth(1) {
             Some("iam") => "in-app",

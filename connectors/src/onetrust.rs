@@ -36,14 +36,13 @@ pub struct OneTrust {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "payload.profiles",
+        Signature::Optional {
             one: &Signature::CREDENTIALS,
             why: "OneTrust signs nothing, and headers are a choice of the workflow's",
         },
-        items: Items::Json("payload.profiles"),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -57,6 +56,7 @@ const MAPPING: Mapping = Mapping {
     email: "envelope:payload.dataSubjectEmail|envelope:payload.contactFields.Email",
     context: &[("locale", "envelope:payload.contactFields.Language|envelope:userDetails.locale")],
     names: &[("purposeId", "purposeID"), ("profileFields.TransactionStatus", "status")],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -66,7 +66,7 @@ impl EventSource for OneTrust {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         let mut properties = std::mem::take(&mut call.properties);
         properties.merge(preferences(&item.record)?, "preference_");
         properties.clear_columns(&call, "preference_");

@@ -53,6 +53,7 @@ const MAPPING: Mapping = Mapping {
         ("page.url", "properties.url"),
     ],
     lift: &["properties"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -61,8 +62,8 @@ impl EventSource for Pendo {
         self.webhook_secret.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

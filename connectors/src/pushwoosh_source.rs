@@ -22,13 +22,10 @@ pub const CONNECTOR: Connector = Connector::new(
 pub struct Pushwoosh {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None {
-            why: "Pushwoosh's webhook integration takes an address and nothing else",
-        },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json(
+        "",
+        Signature::None { why: "Pushwoosh's webhook integration takes an address and nothing else" },
+    )],
     calls: CALLS,
 };
 
@@ -41,7 +38,7 @@ impl EventSource for Pushwoosh {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         // Of an email the device is its address.
         if item.record.text("platform")?.as_deref() == Some("Email") {
             call = call.context("traits.email", item.record.text("hwid")?.as_deref());

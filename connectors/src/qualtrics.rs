@@ -44,6 +44,7 @@ const MAPPING: Mapping = Mapping {
     id: &["ResponseID", "Topic"],
     time: "CompletedDate",
     otherwise: "RecipientID|ResponseID|SurveyID|BrandID|Topic",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -74,7 +75,7 @@ impl EventSource for Qualtrics {
         let event = topic.split_once('.').map_or(&*topic, |(_, event)| event);
         let event = event.split(".SV_").next().unwrap_or(event);
         let call = WEBHOOK.by_native(event).map_or_else(|| Call::track(title_case(event)), CallType::call);
-        Ok(vec![MAPPING.fill(&WEBHOOK, &item.with(&record), call)?.into()])
+        Ok(vec![MAPPING.fill(&item.with(&record), call)?.into()])
     }
 }
 

@@ -75,6 +75,7 @@ const MAPPING: Mapping = Mapping {
         ("beacon.metadata", "beacon_metadata"),
     ],
     around: "radar",
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -120,7 +121,7 @@ impl EventSource for Radar {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let event = MAPPING.call(&WEBHOOK, item)?;
+        let event = MAPPING.call(item)?;
         // The events of a delivery share the user.
         let user = if item.index == 0 { item.envelope.part("user")? } else { None };
         let known = match user {

@@ -23,14 +23,13 @@ pub struct Refiner {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::CREDENTIALS,
             why: "Refiner signs nothing, and sends a secret token only if the webhook has one",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -46,6 +45,7 @@ const MAPPING: Mapping = Mapping {
     context: &[("traits.name", "display_name")],
     names: &[("response.uuid", "response_uuid"), ("form.uuid", "form_uuid"), ("form.name", "form_name")],
     lift: &["response"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -55,16 +55,16 @@ impl EventSource for Refiner {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut out = vec![MAPPING.call(&WEBHOOK, item)?.into()];
+        let mut out = vec![MAPPING.call(item)?.into()];
         if item.record.text("response.uuid")?.is_none() {
             return Ok(out);
         }
         let mut traits = prefixed(item, "response.data")?;
         traits.set_text("refiner_email", item.record.text("email")?.as_deref());
-        out.push(MAPPING.fill(&WEBHOOK, item, Call::identify())?.properties(traits).into());
+        out.push(MAPPING.fill(item, Call::identify())?.properties(traits).into());
         if let Some(account) = item.record.text("account.remote_id")? {
             let traits = prefixed(item, "account.attributes")?;
-            out.push(MAPPING.fill(&WEBHOOK, item, Call::group(account))?.properties(traits).into());
+            out.push(MAPPING.fill(item, Call::group(account))?.properties(traits).into());
         }
         Ok(out)
     }

@@ -21,14 +21,13 @@ pub struct Regal {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &Signature::header(&["authorization"]),
             why: "Regal signs nothing, and sends an API key only if the webhook was given one",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -50,6 +49,7 @@ const MAPPING: Mapping = Mapping {
         ("ip", "properties.ip"),
     ],
     lift: &["properties"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -58,8 +58,8 @@ impl EventSource for Regal {
         self.api_key.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

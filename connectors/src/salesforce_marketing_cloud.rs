@@ -43,14 +43,13 @@ pub struct MarketingCloud {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             encoding: Encoding::Base64,
             ..Hmac::body(Place::Header(&["x-sfmc-ens-signature"]))
         }),
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -73,6 +72,7 @@ const MAPPING: Mapping = Mapping {
     ],
     names: &[("info.contentLink", "link_url"), ("info.renderedSubject", "email_subject")],
     lift: &["composite", "info", "Info"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -134,7 +134,7 @@ impl EventSource for MarketingCloud {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         let native = item.record.first_text(&["eventCategoryType", "EventType"])?.unwrap_or_default();
         if WEBHOOK.by_native(&native).is_none() {
             call.name = Some(title_case(native.rsplit('.').next().unwrap_or(&native)));

@@ -36,14 +36,13 @@ const SIGNED: Signature = Signature::Ecdsa {
 };
 
 pub static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Optional {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Optional {
             one: &SIGNED,
             why: "SendGrid signs once the Signed Event Webhook is switched on; use it",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -64,6 +63,7 @@ const MAPPING: Mapping = Mapping {
         ("marketing_campaign_id", "campaign_id"),
         ("marketing_campaign_name", "campaign_name"),
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -80,7 +80,7 @@ impl EventSource for SendGrid {
             _ => MAPPING.anonymous,
         };
         let user = self.user_id_argument.as_deref().unwrap_or(MAPPING.user);
-        let mut call = Mapping { user, anonymous, ..MAPPING }.call(&WEBHOOK, item)?;
+        let mut call = Mapping { user, anonymous, ..MAPPING }.call(item)?;
         if event.as_deref() == Some("open") && item.record.text("sg_machine_open")?.as_deref() == Some("true")
         {
             call.name = Some("Email Machine Opened".to_owned());

@@ -3,14 +3,13 @@
 
 use headwater_core::prelude::*;
 
-pub const SURFACES: &[Surface] = &[Surface {
-    path: "",
-    signature: Signature::Hmac(Hmac {
+pub const SURFACES: &[Surface] = &[Surface::json(
+    "",
+    Signature::Hmac(Hmac {
         encoding: Encoding::Base64,
         ..Hmac::body(Place::Header(&["x-shopify-hmac-sha256", "shopify-hmac-sha256"]))
     }),
-    items: Items::Json(""),
-}];
+)];
 
 /// Whose id a call has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -108,26 +107,23 @@ const TRAITS: Mapping = Mapping {
     ..CUSTOMER
 };
 
-/// The calls that a delivery stands for: one for each call of `webhook` that has its topic as a native name.
-pub fn calls(webhook: &Webhook, item: &Item<'_>, user_id: UserId) -> Result<Vec<Call>> {
+/// What a delivery stands for: one call for each of these that has its topic as a native name.
+pub fn map(calls: &'static [CallType], item: &Item<'_>, user_id: UserId) -> Result<Vec<Output>> {
     let topic = item.any_header(&["x-shopify-topic", "shopify-topic"]).ok_or_else(|| {
         Error::unexpected("header x-shopify-topic is missing: Shopify names the event there")
     })?;
     let mapping = of_topic(topic);
-    let listed = webhook.calls.iter().filter(|call| call.native.split('|').any(|native| native == topic));
-    let mut calls = Vec::new();
+    let listed = calls.iter().filter(|call| call.native.split('|').any(|native| native == topic));
+    let mut outputs = Vec::new();
     for call in listed {
         let mapping = if call.kind == CallKind::Identify { TRAITS } else { mapping };
-        calls.push(identified(mapping, topic, user_id).fill(webhook, item, call.call())?);
+        outputs.push(identified(mapping, topic, user_id).fill(item, call.call())?.into());
     }
-    if calls.is_empty() {
-        calls.push(identified(mapping, topic, user_id).fill(
-            webhook,
-            item,
-            Call::track(title_case(topic)),
-        )?);
+    if outputs.is_empty() {
+        let unlisted = Call::track(title_case(topic));
+        outputs.push(identified(mapping, topic, user_id).fill(item, unlisted)?.into());
     }
-    Ok(calls)
+    Ok(outputs)
 }
 
 fn of_topic(topic: &str) -> Mapping<'static> {

@@ -36,7 +36,7 @@ impl EventSource for ShopifyFueled {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         // Fueled takes the address for the user's id.
-        Ok(shopify::calls(&WEBHOOK, item, UserId::Email)?.into_iter().map(Output::from).collect())
+        shopify::map(CALLS, item, UserId::Email)
     }
 }
 

@@ -40,13 +40,17 @@ impl EventSource for ShopifyLittledata {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut calls = shopify::calls(&WEBHOOK, item, self.user_id)?;
+        let mut outputs = shopify::map(calls::CALLS, item, self.user_id)?;
         // What is sold over the counter is not the website's.
         if item.record.text("source_name")?.as_deref() == Some("pos") {
-            for call in calls.iter_mut().filter(|call| call.name.as_deref() == Some("Order Completed")) {
-                call.name = Some("POS Order Placed".into());
+            for output in &mut outputs {
+                if let Output::Call(call) = output
+                    && call.name.as_deref() == Some("Order Completed")
+                {
+                    call.name = Some("POS Order Placed".into());
+                }
             }
         }
-        Ok(calls.into_iter().map(Output::from).collect())
+        Ok(outputs)
     }
 }

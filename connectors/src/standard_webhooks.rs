@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use headwater_core::prelude::*;
 use serde::Serialize;
 
-use crate::webhook::{CallSettings, Made, MappingSettings, calls, kept};
+use crate::webhook::{CallSettings, Described, Hook, Made, MappingSettings, calls};
 
 /// The registry's line.
 pub const CONNECTOR: Connector = Connector::new(
@@ -16,7 +16,7 @@ pub const CONNECTOR: Connector = Connector::new(
     "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
 )
 .settings::<Settings>()
-.events::<Hook>(&WEBHOOK);
+.events::<Hook<Settings>>(&WEBHOOK);
 
 /// Settings of a source of Standard Webhooks.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -33,8 +33,8 @@ pub struct Settings {
     calls: BTreeMap<String, CallSettings>,
 }
 
-static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface { path: "", signature: Signature::STANDARD, items: Items::Json("") }],
+const WEBHOOK: Webhook = Webhook {
+    surfaces: &[Surface::json("", Signature::STANDARD)],
     calls: &[CallType::track("", "").when("an event comes: its type in Title Case unless `calls` names it")],
 };
 
@@ -49,36 +49,16 @@ const MAPPING: Mapping = Mapping {
     ..Mapping::NEW
 };
 
-/// A source of Standard Webhooks.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "Settings")]
-pub struct Hook {
-    secrets: Vec<Secret>,
-    made: &'static Made,
-}
+impl Described for Settings {
+    const CONNECTOR: &'static str = "standard-webhooks";
 
-impl TryFrom<Settings> for Hook {
-    type Error = String;
-
-    fn try_from(settings: Settings) -> Result<Self, String> {
-        let make = || {
-            let webhook = Webhook { surfaces: WEBHOOK.surfaces, calls: calls(&settings.calls)? };
-            Ok(Made { webhook, mapping: settings.mapping.over(MAPPING) })
-        };
-        Ok(Self { secrets: settings.secret.all(), made: kept("standard-webhooks", &settings, make)? })
-    }
-}
-
-impl EventSource for Hook {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        self.secrets.clone()
+    fn secrets(&self) -> Vec<Secret> {
+        self.secret.all()
     }
 
-    fn webhook(&self) -> Option<&'static Webhook> {
-        Some(&self.made.webhook)
-    }
-
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![self.made.mapping.call(&self.made.webhook, item)?.into()])
+    fn describe(&self) -> Result<Made, String> {
+        let webhook = Webhook { calls: calls(&self.calls)?, ..WEBHOOK };
+        let mapping = self.mapping.over(Mapping { calls: webhook.calls, ..MAPPING });
+        Ok(Made { webhook, mapping })
     }
 }

@@ -25,16 +25,15 @@ pub struct Statsig {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "data|",
+        Signature::Hmac(Hmac {
             grammar: Grammar::Plain("v0="),
             over: &[Part::Text("v0:"), Part::Stamp, Part::Text(":"), Part::Body],
             stamp: Some(Stamp::header(&["x-statsig-request-timestamp"], StampFormat::UnixMillis)),
             ..Hmac::body(Place::Header(&["x-statsig-signature"]))
         }),
-        items: Items::Json("data|"),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -51,6 +50,7 @@ const MAPPING: Mapping = Mapping {
         ("locale", "user.locale"),
         ("app.version", "user.appVersion"),
     ],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -60,7 +60,7 @@ impl EventSource for Statsig {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         // Statsig's Segment calls have its own names of events, also those that customers gave.
         call.name = item.record.text("eventName")?;
         // What stands in for a person's id is needed only where there is none.

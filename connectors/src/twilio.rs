@@ -50,6 +50,7 @@ const OUT: Mapping = Mapping {
     time: "time|data.timestamp|data.created_at",
     anonymous: "data.to|data.request.parameters.To|data.to.callee|data.from|data.from.caller|data.accountSid|data.account_sid|source|id",
     lift: &["data"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -102,7 +103,7 @@ impl EventSource for Twilio {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = if item.surface == "status" { callback(item)? } else { event(item)? };
+        let mut call = if item.surface.path == "status" { callback(item)? } else { event(item)? };
         if let Some(tag) = &self.user_id_tag
             && let Some(id) = item.record.text(&format!("data.tags.{tag}"))?
         {
@@ -118,7 +119,7 @@ fn event(item: &Item<'_>) -> Result<Call> {
     let native: String = item.record.get("type")?;
     let direction = item.record.first_text(&["data.direction", "data.request.parameters.Direction"])?;
     let is_inbound = native.contains("inbound") || direction.is_some_and(|way| way.starts_with("inbound"));
-    let mut call = if is_inbound { IN } else { OUT }.call(&WEBHOOK, item)?;
+    let mut call = if is_inbound { IN } else { OUT }.call(item)?;
     if WEBHOOK.by_native(&native).is_none() {
         call.name = Some(title_case(native.strip_prefix("com.twilio.").unwrap_or(&native)));
     }
@@ -149,7 +150,7 @@ fn callback(item: &Item<'_>) -> Result<Call> {
     };
     let is_inbound =
         status == "received" || form.text("Direction")?.is_some_and(|way| way.starts_with("inbound"));
-    call = if is_inbound { FORM_IN } else { FORM_OUT }.fill(&WEBHOOK, item, call)?;
+    call = if is_inbound { FORM_IN } else { FORM_OUT }.fill(item, call)?;
     of_channel(&mut call, form, ["To", "From"])?;
     Ok(call)
 }

@@ -22,11 +22,10 @@ pub const CONNECTOR: Connector = Connector::new(
 pub struct UserGuiding {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "UserGuiding describes neither a signature nor credentials" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json(
+        "",
+        Signature::None { why: "UserGuiding describes neither a signature nor credentials" },
+    )],
     calls: calls::CALLS,
 };
 
@@ -39,6 +38,7 @@ const MAPPING: Mapping = Mapping {
     otherwise: "'anonymous'",
     context: &[("page.url", "payload.pageUrl")],
     lift: &["payload"],
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 
@@ -48,7 +48,7 @@ impl EventSource for UserGuiding {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         call.name = call.name.map(|name| name.trim_end_matches(" Userguiding").to_owned());
         // `guideId` is Segment's `guide_id`.
         let mut properties = Fields::default();

@@ -20,11 +20,7 @@ pub const CONNECTOR: Connector = Connector::new(
 pub struct Vero {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "Vero documents no signature" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json("", Signature::None { why: "Vero documents no signature" })],
     calls: CALLS,
 };
 
@@ -49,6 +45,7 @@ const MAPPING: Mapping = Mapping {
         ("event.triggered_at", "triggered_at"),
     ],
     lift: &["user"],
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -57,8 +54,8 @@ impl EventSource for Vero {
         Vec::new()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

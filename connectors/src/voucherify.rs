@@ -28,14 +28,13 @@ pub struct Voucherify {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             over: &[Part::BodyMinified],
             ..Hmac::body(Place::Header(&["x-voucherify-signature"]))
         }),
-        items: Items::Json(""),
-    }],
+    )],
     calls: calls::CALLS,
 };
 
@@ -57,6 +56,7 @@ const MAPPING: Mapping = Mapping {
     secret: &["source.target_url"],
     lift: &["data"],
     prefix: "data_",
+    calls: calls::CALLS,
     ..Mapping::NEW
 };
 const CUSTOMER: Mapping = Mapping { lift: &["data.customer", "data"], prefix: "customer_", ..MAPPING };
@@ -72,7 +72,7 @@ impl EventSource for Voucherify {
             Some("customer.created" | "customer.updated") => CUSTOMER,
             _ => MAPPING,
         };
-        Ok(vec![mapping.call(&WEBHOOK, item)?.into()])
+        Ok(vec![mapping.call(item)?.into()])
     }
 }
 

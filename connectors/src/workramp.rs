@@ -20,13 +20,12 @@ pub const CONNECTOR: Connector = Connector::new(
 pub struct WorkRamp {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None {
+    surfaces: &[Surface::json(
+        "",
+        Signature::None {
             why: "WorkRamp signs only the webhooks of academies, and does not publish openly how",
         },
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 
@@ -59,6 +58,7 @@ const MAPPING: Mapping = Mapping {
         ("challenge.displayTitle", "contentTitle"),
     ],
     prefix: "assignment_",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -75,7 +75,7 @@ impl EventSource for WorkRamp {
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut call = MAPPING.call(&WEBHOOK, item)?;
+        let mut call = MAPPING.call(item)?;
         let native = item.record.text("eventType")?.unwrap_or_default();
         let content = native.rsplit_once('.').map(|(_, kind)| kind).filter(|kind| CONTENT.contains(kind));
         call.properties.set_text("contentType", content);

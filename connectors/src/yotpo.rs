@@ -16,11 +16,10 @@ pub const CONNECTOR: Connector =
 pub struct Yotpo {}
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "Yotpo documents no signature and no token for its webhooks" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json(
+        "",
+        Signature::None { why: "Yotpo documents no signature and no token for its webhooks" },
+    )],
     calls: CALLS,
 };
 
@@ -42,6 +41,7 @@ const MAPPING: Mapping = Mapping {
     names: &[("data.id", "review_id")],
     lift: &["data"],
     prefix: "review_",
+    calls: CALLS,
     ..Mapping::NEW
 };
 
@@ -50,8 +50,8 @@ impl EventSource for Yotpo {
         Vec::new()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }
 

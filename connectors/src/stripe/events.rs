@@ -6,9 +6,9 @@ use super::{Stripe, VERSION, collections::COLLECTIONS};
 
 /// The one address: the endpoint's own secret signs each event, which comes alone.
 pub static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac {
+    surfaces: &[Surface::json(
+        "",
+        Signature::Hmac(Hmac {
             hash: Hash::Sha256,
             // The secret is used whole, `whsec_` and all.
             key: Key::Text,
@@ -22,8 +22,7 @@ pub static WEBHOOK: Webhook = Webhook {
                 tolerance: Duration::from_secs(300),
             }),
         }),
-        items: Items::Json(""),
-    }],
+    )],
     calls: CALLS,
 };
 

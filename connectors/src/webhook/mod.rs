@@ -19,57 +19,28 @@
 //! surrounds the items, `header:` and a name, `query:` and a name, `tail:` for what follows the address, or `'text'` for
 //! that text itself; of several, parted by `|`, the first that holds text counts.
 
+mod hook;
 mod settings;
 mod signature;
 
 use headwater_core::prelude::*;
 
+pub use hook::{Described, Hook, Made};
 use settings::Settings;
-pub use settings::{CallSettings, Made, MappingSettings, calls, kept};
+pub use settings::{CallSettings, MappingSettings, calls};
 
 /// The registry's line.
 pub const CONNECTOR: Connector =
     Connector::new("webhook", "Any webhook", "generic", "https://segment.com/docs/connections/spec/")
         .settings::<Settings>()
-        .events::<Hook>(&WEBHOOK);
+        .events::<Hook<Settings>>(&WEBHOOK);
 
 /// A webhook before its settings are known.
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::None { why: "the setting `signature` says how a delivery is proven" },
-        items: Items::Json(""),
-    }],
+    surfaces: &[Surface::json(
+        "",
+        Signature::None { why: "the setting `signature` says how a delivery is proven" },
+    )],
     calls: &[CallType::track("", "")
         .when("an item comes: its name is the sender's, in Title Case unless `calls` names it")],
 };
-
-/// A webhook as its settings describe it.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "Settings")]
-pub struct Hook {
-    secrets: Vec<Secret>,
-    made: &'static Made,
-}
-
-impl TryFrom<Settings> for Hook {
-    type Error = String;
-
-    fn try_from(settings: Settings) -> Result<Self, String> {
-        Ok(Self { secrets: settings.secret.all(), made: settings.make()? })
-    }
-}
-
-impl EventSource for Hook {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        self.secrets.clone()
-    }
-
-    fn webhook(&self) -> Option<&'static Webhook> {
-        Some(&self.made.webhook)
-    }
-
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        Ok(vec![self.made.mapping.call(&self.made.webhook, item)?.into()])
-    }
-}

@@ -1,17 +1,14 @@
-//! The settings of webhooks that no connector knows, and what is made of them.
-//!
-//! Webhooks are constants everywhere else; one that is described by settings is kept as long as the program runs, once for
-//! all sources and reloads that say the same.
+//! The settings of webhooks that no connector knows.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Mutex,
-};
+use std::collections::BTreeMap;
 
 use headwater_core::{object::intern, prelude::*};
 use serde::Serialize;
 
-use super::signature::SignatureSettings;
+use super::{
+    hook::{Described, Made},
+    signature::SignatureSettings,
+};
 
 /// Settings of a webhook source.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -98,16 +95,14 @@ pub struct CallSettings {
     name: String,
 }
 
-/// What is made of settings.
-#[derive(Debug)]
-pub struct Made {
-    pub webhook: Webhook,
-    pub mapping: Mapping<'static>,
-}
+impl Described for Settings {
+    const CONNECTOR: &'static str = "webhook";
 
-impl Settings {
-    /// The webhook that they describe.
-    pub fn make(&self) -> Result<&'static Made, String> {
+    fn secrets(&self) -> Vec<Secret> {
+        self.secret.all()
+    }
+
+    fn describe(&self) -> Result<Made, String> {
         if self.mapping.event.is_none() {
             return Err(
                 "mapping.event is missing: where an item has the event's name, or 'Some Name' in quotes"
@@ -130,13 +125,10 @@ impl Settings {
             (BodyFormat::Csv, _) => Items::Csv,
             (BodyFormat::Query, _) => Items::Query,
         };
-        kept("webhook", self, || {
-            let surface = Surface { path: "", signature: self.signature.make()?, items };
-            Ok(Made {
-                webhook: Webhook { surfaces: Box::leak(Box::new([surface])), calls: calls(&self.calls)? },
-                mapping: self.mapping.over(Mapping::NEW),
-            })
-        })
+        let surface = Surface { path: "", signature: self.signature.make()?, items };
+        let webhook = Webhook { surfaces: Box::leak(Box::new([surface])), calls: calls(&self.calls)? };
+        let mapping = self.mapping.over(Mapping { calls: webhook.calls, ..Mapping::NEW });
+        Ok(Made { webhook, mapping })
     }
 }
 
@@ -189,34 +181,14 @@ pub fn calls(said: &BTreeMap<String, CallSettings>) -> Result<&'static [CallType
     Ok(calls.leak())
 }
 
-/// What was made of the same settings before, or is made now.
-pub fn kept(
-    connector: &str,
-    said: &impl Serialize,
-    make: impl FnOnce() -> Result<Made, String>,
-) -> Result<&'static Made, String> {
-    static KNOWN: Mutex<Option<HashMap<String, &'static Made>>> = Mutex::new(None);
-    let said = serde_json::to_string(&(connector, said)).map_err(|error| error.to_string())?;
-    let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let known = known.get_or_insert_with(HashMap::new);
-    if let Some(made) = known.get(&said) {
-        return Ok(made);
-    }
-    let made: &'static Made = Box::leak(Box::new(make()?));
-    known.insert(said, made);
-    Ok(made)
-}
-
 #[cfg(test)]
 mod tests {
     use headwater_core::event::map_delivery;
 
     use super::{super::Hook, *};
 
-    fn open(settings: Value) -> Result<Hook, String> {
-        serde_json::from_value::<Settings>(settings)
-            .map_err(|error| error.to_string())
-            .and_then(Hook::try_from)
+    fn open(settings: Value) -> Result<Hook<Settings>, String> {
+        serde_json::from_value(settings).map_err(|error| error.to_string())
     }
 
     #[test]

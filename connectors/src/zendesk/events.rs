@@ -7,9 +7,9 @@ use super::Zendesk;
 
 pub static WEBHOOK: Webhook = Webhook { surfaces: SURFACES, calls: CALLS };
 
-const SURFACES: &[Surface] = &[Surface {
-    path: "",
-    signature: Signature::Hmac(Hmac {
+const SURFACES: &[Surface] = &[Surface::json(
+    "",
+    Signature::Hmac(Hmac {
         hash: Hash::Sha256,
         key: Key::Text,
         at: Place::Header(&["x-zendesk-webhook-signature"]),
@@ -23,8 +23,7 @@ const SURFACES: &[Surface] = &[Surface {
             tolerance: Duration::from_secs(15 * 60),
         }),
     }),
-    items: Items::Json(""),
-}];
+)];
 
 const TYPE: [&str; 2] = ["zen:event-type:", "zen:event-type/"];
 

@@ -108,7 +108,7 @@ fn each(
             let lookups = answers.get(&index).into_iter().flatten().map(|answer| answered(answer));
             let lookups = lookups.collect::<Result<Vec<_>>>()?;
             let envelope = envelope.as_ref().unwrap_or(&record);
-            with(&Item { record: record.clone(), envelope, index, surface: surface.path, delivery, lookups })
+            with(&Item { record: record.clone(), envelope, index, surface, delivery, lookups })
         });
         if let Err(error) = done {
             rejected.push(Rejected { index, record: kept.or(envelope), error });
@@ -201,7 +201,7 @@ impl<'a> Ids<'a> {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         };
-        add(item.surface.as_bytes());
+        add(item.surface.path.as_bytes());
         add(item.record.bytes());
         for (name, value) in &self.headers {
             add(name.as_bytes());

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 
-use super::{Delivery, Item, Surface, Webhook};
+use super::{Delivery, Item, Items, Surface, Webhook};
 use crate::{
     record::Raw,
+    signature::Signature,
     spec::{Call, CallKind, CallType},
 };
 
@@ -33,6 +34,13 @@ pub fn title_case(name: &str) -> String {
         before = c;
     }
     out
+}
+
+impl Surface {
+    /// The address of a webhook that has one, and posts JSON: its items are at these paths ([`Items::Json`]).
+    pub const fn json(items: &'static str, signature: Signature) -> Self {
+        Self { path: "", signature, items: Items::Json(items) }
+    }
 }
 
 impl Webhook {

@@ -11,7 +11,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Item, Items, Webhook, title_case};
+use super::{Item, Items, title_case};
 use crate::{
     error::{Error, Result},
     record::{Fields, Raw, Record, shorten},
@@ -23,8 +23,10 @@ use crate::{
 /// [`Mapping::NEW`], and for one item as a difference from its own: `Mapping { user: &self.user_id, ..MAPPING }`.
 #[derive(Clone, Copy, Debug)]
 pub struct Mapping<'m> {
-    /// The vendor's name of the event: [`CallType::native`] says which call it is; one that is not listed is a track
-    /// call with its words in Title Case.
+    /// The calls that events become.
+    pub calls: &'static [CallType],
+    /// The vendor's name of the event: [`CallType::native`] says which of the calls it is; one that is not listed is a
+    /// track call with its words in Title Case.
     pub event: &'static str,
     /// Events that are not listed keep their name as it is: the vendor's customers name them.
     pub verbatim: bool,
@@ -65,6 +67,7 @@ pub struct Mapping<'m> {
 impl Mapping<'static> {
     /// One that knows nothing yet.
     pub const NEW: Self = Self {
+        calls: &[],
         event: "",
         verbatim: false,
         id: &[],
@@ -85,18 +88,19 @@ impl Mapping<'static> {
 }
 
 impl Mapping<'_> {
-    /// The call that an item of `webhook` stands for.
-    pub fn call(&self, webhook: &Webhook, item: &Item<'_>) -> Result<Call> {
+    /// The call that an item stands for.
+    pub fn call(&self, item: &Item<'_>) -> Result<Call> {
         let native = text(item, self.event)?.ok_or_else(|| nowhere("the event's name", self.event))?;
-        let mut call = webhook.by_native(&native).map_or_else(|| Call::new(CallKind::Track), CallType::call);
+        let mut call = CallType::by_native(self.calls, &native)
+            .map_or_else(|| Call::new(CallKind::Track), CallType::call);
         if call.kind == CallKind::Track && call.name.as_deref().is_none_or(str::is_empty) {
             call.name = Some(if self.verbatim { native.trim().to_owned() } else { title_case(&native) });
         }
-        self.fill(webhook, item, call)
+        self.fill(item, call)
     }
 
     /// Fills a call whose kind and name are known.
-    pub fn fill(&self, webhook: &Webhook, item: &Item<'_>, call: Call) -> Result<Call> {
+    pub fn fill(&self, item: &Item<'_>, call: Call) -> Result<Call> {
         let mut call = call
             .id(self.id(item)?)
             .at(self.time(item)?)
@@ -121,7 +125,7 @@ impl Mapping<'_> {
         for (path, from) in self.context {
             call = call.context(path, text(item, from)?.as_deref());
         }
-        let mut around = around(webhook, item)?.unwrap_or_default();
+        let mut around = around(item)?.unwrap_or_default();
         if !self.around.is_empty() && !around.is_empty() {
             call.context.set_at(self.around, std::mem::take(&mut around).raw());
         }
@@ -184,12 +188,11 @@ impl Mapping<'_> {
 }
 
 /// The members of what surrounds an item, without the list that it stands in; none if it stands by itself.
-fn around(webhook: &Webhook, item: &Item<'_>) -> Result<Option<Fields>> {
+fn around(item: &Item<'_>) -> Result<Option<Fields>> {
     if item.envelope == &item.record {
         return Ok(None);
     }
-    let surface = webhook.surfaces.iter().find(|surface| surface.path == item.surface);
-    let Some(Items::Json(paths) | Items::FormJson(_, paths)) = surface.map(|surface| surface.items) else {
+    let (Items::Json(paths) | Items::FormJson(_, paths)) = item.surface.items else {
         return Ok(None);
     };
     let mut around = item.envelope.fields()?;
@@ -209,7 +212,7 @@ fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
             Some(("header", name)) => item.header(name).map(str::to_owned),
             Some(("query", name)) => item.delivery.query_value(name),
             Some(("envelope", path)) => item.envelope.text(path)?,
-            Some(("surface", _)) => Some(item.surface.to_owned()),
+            Some(("surface", _)) => Some(item.surface.path.to_owned()),
             Some(("tail", _)) => Some(item.delivery.path_tail.clone()),
             Some(("received", _)) => Some(item.delivery.received_at.to_string()),
             Some(("sha256", path)) => {
@@ -316,11 +319,12 @@ mod tests {
     use super::*;
     use crate::{
         auth::Secret,
-        event::{Delivery, EventSource, Output, Surface, map_delivery},
+        event::{Delivery, EventSource, Output, Surface, Webhook, map_delivery},
         signature::Signature,
     };
 
     const MAPPING: Mapping = Mapping {
+        calls: WEBHOOK.calls,
         event: "header:x-topic|type",
         id: &["id"],
         time: "created",
@@ -335,7 +339,7 @@ mod tests {
         ..Mapping::NEW
     };
 
-    static WEBHOOK: Webhook = Webhook {
+    const WEBHOOK: Webhook = Webhook {
         surfaces: &[Surface {
             path: "",
             signature: Signature::None { why: "a test" },
@@ -353,7 +357,7 @@ mod tests {
             Vec::new()
         }
         fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-            Ok(vec![MAPPING.call(&WEBHOOK, item)?.into()])
+            Ok(vec![MAPPING.call(item)?.into()])
         }
     }
 
@@ -399,7 +403,7 @@ mod tests {
             }
             fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
                 let mapping = Mapping { user: &self.0, anonymous: "sha256:mail", ..MAPPING };
-                Ok(vec![mapping.call(&WEBHOOK, item)?.into()])
+                Ok(vec![mapping.call(item)?.into()])
             }
         }
         let now = "2026-11-01T00:00:00Z".parse().unwrap();
@@ -426,7 +430,7 @@ mod tests {
                 Vec::new()
             }
             fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-                Ok(vec![AROUND.fill(&WEBHOOK, item, Call::identify())?.into()])
+                Ok(vec![AROUND.fill(item, Call::identify())?.into()])
             }
         }
         let mapped = map_delivery("toy", &Members, &WEBHOOK.surfaces[0], &delivery);
@@ -451,6 +455,7 @@ mod tests {
     #[test]
     fn names_of_the_customers_own_stay_and_bodies_that_are_the_same_are_told_apart() {
         const OWN: Mapping = Mapping {
+            calls: WEBHOOK.calls,
             event: "type|surface:",
             verbatim: true,
             time: "received:",
@@ -458,18 +463,18 @@ mod tests {
             otherwise: "email",
             ..Mapping::NEW
         };
-        let call = |body: &'static str, surface: &str| {
+        let call = |body: &'static str, path: &'static str| {
             let delivery = Delivery::fetched("2026-11-01T00:00:00Z".parse().unwrap(), body.into());
             let record = crate::record::Record::parse(&delivery.body).unwrap();
             let item = Item {
                 record: record.clone(),
                 envelope: &record,
                 index: 0,
-                surface,
+                surface: &Surface { path, ..WEBHOOK.surfaces[0] },
                 delivery: &delivery,
                 lookups: vec![],
             };
-            OWN.call(&WEBHOOK, &item).unwrap()
+            OWN.call(&item).unwrap()
         };
         let own = call(r#"{"type":" my_own event","who":1}"#, "");
         assert_eq!(own.name.as_deref(), Some("my_own event"));

@@ -82,10 +82,18 @@ pub trait EventSource: Send + Sync {
         Vec::new()
     }
 
-    /// The calls, and changes to objects, that one item stands for; none if it is none of ours.
+    /// Where an item says what a call wants to know: all there is to say, where each item is one call.
+    fn mapping(&self) -> Mapping<'_> {
+        Mapping::NEW
+    }
+
+    /// The calls, and changes to objects, that one item stands for; none if it is none of ours. As it stands, one call by
+    /// the [mapping](Self::mapping).
     ///
     /// Pure: no clock, no random id, no network. What is not named goes into properties as it came.
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>>;
+    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
+        Ok(vec![self.mapping().call(item)?.into()])
+    }
 }
 
 /// What a connector's webhooks look like before anybody has set one up.
@@ -173,7 +181,7 @@ pub struct Item<'a> {
     /// Its place in the delivery, from 0.
     pub index: u32,
     /// The surface that it came to.
-    pub surface: &'a str,
+    pub surface: &'a Surface,
     /// The delivery: headers, query, path tail, time of receipt.
     pub delivery: &'a Delivery,
     /// The answers to its look-ups, in their order; `{}` where the vendor had none.
