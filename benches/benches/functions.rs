@@ -1,10 +1,11 @@
 //! The functions on an event's way, one by one: what a delivery costs to keep, to prove, to map, and to lay out as rows.
+//! What it costs to map those of each app, `events map` says.
 //!
 //! `cargo bench -p headwater-benches --bench functions`; the deliveries are those of `fixtures/`.
 
 #![allow(missing_docs)] // criterion's macro makes a public function
 
-use std::{hint::black_box, path::PathBuf, sync::Arc};
+use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use headwater::{
@@ -12,60 +13,34 @@ use headwater::{
     pipeline::{Fate, Filter, Limits, Source, Sources, normalise},
     warehouse::calls::CallBatches,
 };
-use headwater_core::{auth::Secret, connector::Connector, event::Delivery, record::Record, spec::Call};
-use http::HeaderValue;
+use headwater_core::{
+    auth::Secret,
+    connector::Connector,
+    event::{Delivery, Surface},
+    record::Record,
+    spec::Call,
+};
+use headwater_tests::subject::Subject;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const LIMITS: Limits = Limits { call_bytes: 32 << 10, batch_calls: 2500 };
 
-fn fixtures() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
-}
-
-fn settings(connector: &str) -> Value {
-    let text = std::fs::read_to_string(fixtures().join(connector).join("config.json")).unwrap_or_default();
-    serde_json::from_str::<Value>(&text).map_or(json!({}), |config| config["settings"].clone())
-}
-
 fn source(connector: &'static Connector) -> Source {
-    let events =
-        connector.events.map(|events| (events.open)(settings(connector.name)).expect("settings that fit"));
     Source {
         name: "source".to_owned(),
         connector,
-        events,
+        events: None,
         calls_schema: "source".to_owned(),
         filter: Filter::default(),
     }
 }
 
-/// The recorded JSON deliveries of a connector.
-fn deliveries(connector: &Connector) -> Vec<StoredDelivery> {
-    let Some(events) = connector.events else { return Vec::new() };
-    let folder = fixtures().join(connector.name);
-    let mut names: Vec<String> = std::fs::read_dir(&folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok()?.strip_suffix(".json").map(str::to_owned))
-        .filter(|name| !name.contains('.') && !["catalog", "config"].contains(&name.as_str()))
-        .collect();
-    names.sort();
-    let read = |name: String| std::fs::read(folder.join(name));
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let body: Value = serde_json::from_slice(&read(format!("{name}.json")).ok()?).ok()?;
-            let around = read(format!("{name}.headers.json")).unwrap_or_default();
-            let around: Value = serde_json::from_slice(&around).unwrap_or_default();
-            let (surface, tail) = events.webhook.surface(around["path"].as_str().unwrap_or_default())?;
-            let mut delivery = Delivery::fetched(Timestamp::now(), body.to_string().into());
-            delivery.path_tail = tail.to_owned();
-            delivery.headers.insert("content-type", HeaderValue::from_static("application/json"));
-            Some(stored(DeliveryKind::Webhook, surface.path, delivery))
-        })
-        .collect()
+/// The first recorded delivery of a connector, and the surface that it comes to.
+fn recorded(connector: &'static str) -> (Delivery, &'static Surface) {
+    let (_, subject) = Subject::those(|name| name == connector).remove(0);
+    let subject = subject.expect("fixtures that can be read");
+    subject.delivery(&subject.fixtures.deliveries[0]).expect("a delivery")
 }
 
 fn stored(kind: DeliveryKind, surface: &str, delivery: Delivery) -> StoredDelivery {
@@ -111,33 +86,25 @@ fn map(bytes: &bytes::Bytes, source: &Source, out: &mut Vec<u8>) {
 }
 
 fn normalising(c: &mut Criterion) {
-    let mut group = c.benchmark_group("normalise deliveries");
-    let mut run = |name: &str, source: Source, deliveries: Vec<StoredDelivery>| {
-        let encoded: Vec<bytes::Bytes> = deliveries.iter().map(|stored| stored.encode().into()).collect();
-        group.throughput(Throughput::Elements(encoded.len() as u64));
+    let mut group = c.benchmark_group("normalise");
+    let source = source(headwater_connectors::find("segment").expect("segment"));
+    for (name, calls) in [("one call", 1), ("100 calls in one", 100)] {
+        let encoded: bytes::Bytes = batch(calls).encode().into();
+        group.throughput(Throughput::Elements(calls as u64));
         group.bench_function(name, |b| {
             let mut out = Vec::new();
             b.iter(|| {
                 out.clear();
-                encoded.iter().for_each(|bytes| map(bytes, &source, &mut out));
+                map(&encoded, &source, &mut out);
                 black_box(out.len())
             });
         });
-    };
-    for connector in headwater_connectors::ALL {
-        let deliveries = deliveries(connector);
-        if !deliveries.is_empty() {
-            run(connector.name, source(connector), deliveries);
-        }
     }
-    let segment = headwater_connectors::find("segment").expect("segment");
-    run("one call", source(segment), vec![batch(1)]);
-    run("100 calls in one", source(segment), vec![batch(100)]);
 }
 
 fn keeping(c: &mut Criterion) {
-    let klaviyo = headwater_connectors::find("klaviyo").expect("klaviyo");
-    let delivery = deliveries(klaviyo).remove(0);
+    let (delivery, surface) = recorded("klaviyo");
+    let delivery = stored(DeliveryKind::Webhook, surface.path, delivery);
     c.bench_function("encode a delivery", |b| b.iter(|| black_box(&delivery).encode()));
     let bytes: bytes::Bytes = delivery.encode().into();
     c.bench_function("decode a delivery", |b| b.iter(|| StoredDelivery::decode(black_box(&bytes))));
@@ -147,9 +114,7 @@ fn proving(c: &mut Criterion) {
     for (name, secret) in
         [("klaviyo", "headwater-fixture-key-2"), ("stripe", "whsec_made_up_zxKKS6KAFBzpI1gKdZVXk2BQ")]
     {
-        let connector = headwater_connectors::find(name).expect("a connector");
-        let surface = connector.events.and_then(|events| events.webhook.surface("")).expect("a surface").0;
-        let mut delivery = deliveries(connector).remove(0).delivery;
+        let (mut delivery, surface) = recorded(name);
         let (secret, now) = (Secret::new(secret), Timestamp::now());
         surface.signature.sign(&mut delivery, &secret, now).expect("a signature");
         let secrets = [secret];

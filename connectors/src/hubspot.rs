@@ -363,14 +363,7 @@ mod tests {
             let now = "2026-11-01T00:00:00Z".parse().unwrap();
             let delivery = Delivery::fetched(now, json.into());
             let record = Record::parse(&delivery.body).unwrap();
-            let item = Item {
-                record: record.clone(),
-                envelope: &record,
-                index: 0,
-                surface: &WEBHOOK.surfaces[0],
-                delivery: &delivery,
-                lookups: Vec::new(),
-            };
+            let item = Item::alone(&record, &WEBHOOK.surfaces[0], &delivery);
             source.lookups(&item).iter().map(|request| request.path.clone()).collect::<Vec<_>>()
         };
         let token = || Some(Secret::new("pat-1"));

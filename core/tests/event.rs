@@ -51,9 +51,9 @@ fn json_is_split_wherever_the_list_stands() {
     let found = items(Items::Json("entry.*.changes"), entries);
     assert_eq!(found, [r#"{"a":1}"#, r#"{"a":2}"#, "! changes is missing", r#"{"a":3}"#]);
     let pieces = split(&surface(Items::Json("entry.*.changes")), &delivery(entries)).unwrap();
-    assert_eq!(pieces[3].envelope.as_ref().unwrap().text("id").unwrap().as_deref(), Some("3"));
+    assert_eq!(pieces[3].envelope.as_ref().unwrap().record.text("id").unwrap().as_deref(), Some("3"));
     let pieces = split(&surface(Items::Json("e")), &delivery(r#"{"e":[{}],"k":1}"#)).unwrap();
-    assert_eq!(pieces[0].envelope.as_ref().unwrap().text("k").unwrap().as_deref(), Some("1"));
+    assert_eq!(pieces[0].envelope.as_ref().unwrap().record.text("k").unwrap().as_deref(), Some("1"));
 }
 
 #[test]

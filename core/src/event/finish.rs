@@ -107,11 +107,17 @@ fn each(
         let done = record.and_then(|record| {
             let lookups = answers.get(&index).into_iter().flatten().map(|answer| answered(answer));
             let lookups = lookups.collect::<Result<Vec<_>>>()?;
-            let envelope = envelope.as_ref().unwrap_or(&record);
-            with(&Item { record: record.clone(), envelope, index, surface, delivery, lookups })
+            let record = record.indexed();
+            let within = envelope.as_deref();
+            let envelope = within.map_or(&record, |within| &within.record);
+            with(&Item { record: record.clone(), envelope, within, index, surface, delivery, lookups })
         });
         if let Err(error) = done {
-            rejected.push(Rejected { index, record: kept.or(envelope), error });
+            rejected.push(Rejected {
+                index,
+                record: kept.or_else(|| envelope.map(|envelope| envelope.record.clone())),
+                error,
+            });
         }
     }
     rejected

@@ -9,12 +9,15 @@
 //! parted by `|`, the first that holds text counts; "" is nowhere.
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
-use super::{Item, Items, title_case};
+use super::{
+    Item,
+    locator::{Found, find, nowhere, text},
+    title_case,
+};
 use crate::{
     error::{Error, Result},
-    record::{Fields, Raw, Record, shorten},
+    record::{Fields, Tree, shorten},
     spec::{Call, CallKind, CallType},
     time::parse_time,
 };
@@ -90,22 +93,27 @@ impl Mapping<'static> {
 impl Mapping<'_> {
     /// The call that an item stands for.
     pub fn call(&self, item: &Item<'_>) -> Result<Call> {
-        let native = text(item, self.event)?.ok_or_else(|| nowhere("the event's name", self.event))?;
-        let mut call = CallType::by_native(self.calls, &native)
+        let native = find(item, self.event)?.ok_or_else(|| nowhere("the event's name", self.event))?;
+        let mut call = CallType::by_native(self.calls, &native.text)
             .map_or_else(|| Call::new(CallKind::Track), CallType::call);
         if call.kind == CallKind::Track && call.name.as_deref().is_none_or(str::is_empty) {
-            call.name = Some(if self.verbatim { native.trim().to_owned() } else { title_case(&native) });
+            let text = &native.text;
+            call.name = Some(if self.verbatim { text.trim().to_owned() } else { title_case(text) });
         }
-        self.fill(item, call)
+        self.whole(item, call, native.path)
     }
 
     /// Fills a call whose kind and name are known.
     pub fn fill(&self, item: &Item<'_>, call: Call) -> Result<Call> {
-        let mut call = call
-            .id(self.id(item)?)
-            .at(self.time(item)?)
-            .user(text(item, self.user)?)
-            .anonymous(text(item, self.anonymous)?);
+        self.whole(item, call, find(item, self.event)?.and_then(|native| native.path))
+    }
+
+    /// Fills a call; the event's name stands at `event` of the item, if it does.
+    fn whole(&self, item: &Item<'_>, call: Call, event: Option<&str>) -> Result<Call> {
+        let (id, id_path) = self.id(item)?;
+        let (time, time_path) = self.time(item)?;
+        let mut call =
+            call.id(id).at(time).user(text(item, self.user)?).anonymous(text(item, self.anonymous)?);
         if call.user_id.is_none() && call.anonymous_id.is_none() {
             call.anonymous_id = text(item, self.otherwise)?;
         }
@@ -125,153 +133,72 @@ impl Mapping<'_> {
         for (path, from) in self.context {
             call = call.context(path, text(item, from)?.as_deref());
         }
-        let mut around = around(item)?.unwrap_or_default();
+        let mut around = item.around()?;
         if !self.around.is_empty() && !around.is_empty() {
             call.context.set_at(self.around, std::mem::take(&mut around).raw());
         }
-        call.properties = self.properties(item, &call, around)?;
+        // These three say nothing more than the call does.
+        let said = [event, time_path, id_path];
+        call.properties = self.properties(item, &call, said.into_iter().flatten(), around)?;
         Ok(call)
     }
 
-    fn id(&self, item: &Item<'_>) -> Result<Option<String>> {
-        let Some((first, others)) = self.id.split_first() else { return Ok(None) };
-        let Some(mut id) = text(item, first)? else { return Ok(None) };
+    /// The vendor's id, and where in the item it stands. An id of several parts stands nowhere, for only together they are one.
+    fn id(&self, item: &Item<'_>) -> Result<(Option<String>, Option<&'static str>)> {
+        let Some((first, others)) = self.id.split_first() else { return Ok((None, None)) };
+        let Some(Found { text: mut id, path }) = find(item, first)? else { return Ok((None, None)) };
         for other in others {
             if let Some(part) = text(item, other)? {
                 id.push(':');
                 id.push_str(&part);
             }
         }
-        Ok(Some(id))
+        Ok((Some(id), path.filter(|_| others.is_empty())))
     }
 
-    fn time(&self, item: &Item<'_>) -> Result<Option<Timestamp>> {
-        let Some(text) = text(item, self.time)? else { return Ok(None) };
+    fn time(&self, item: &Item<'_>) -> Result<(Option<Timestamp>, Option<&'static str>)> {
+        let Some(Found { text, path }) = find(item, self.time)? else { return Ok((None, None)) };
         let not = || Error::unexpected(format!("{} is not a time: {:?}", self.time, shorten(&text)));
-        parse_time(&text).ok_or_else(not).map(Some)
+        Ok((Some(parse_time(&text).ok_or_else(not)?), path))
     }
 
     /// Everything that the call does not say by itself: the item's members with a name of ours, what is lifted, the rest
     /// as it came, and what stands `around` it.
-    fn properties(&self, item: &Item<'_>, call: &Call, around: Fields) -> Result<Fields> {
-        let mut rest = item.fields()?;
-        // These three say nothing more than the call does; an id of several parts stays, for only together they are one.
-        for locator in [self.event, self.time, if self.id.len() == 1 { self.id[0] } else { "" }] {
-            if let Some(path) = place(item, locator)? {
-                rest.take_at(path);
-            }
-        }
-        for path in self.secret {
-            rest.take_at(path);
+    fn properties<'p>(
+        &self,
+        item: &Item<'_>,
+        call: &Call,
+        said: impl Iterator<Item = &'p str>,
+        around: Fields,
+    ) -> Result<Fields> {
+        let mut rest = Tree::of(item.fields()?);
+        for path in said.chain(self.secret.iter().copied()) {
+            rest.take(path);
         }
         let mut properties = Fields::default();
         for (path, name) in self.names {
             if properties.get(name).is_none()
-                && let Some(value) = rest.take_at(path)
+                && let Some(part) = rest.take(path)
             {
-                properties.set(*name, value);
+                properties.set(*name, part.close());
             }
         }
         for path in self.lift {
-            let Some(value) = rest.take_at(path) else { continue };
+            let Some(part) = rest.take(path) else { continue };
             let last = path.rsplit('.').next().unwrap_or(path);
-            match value.clone().record() {
-                Some(inner) => properties.merge(inner.fields()?, &format!("{last}_")),
-                None => properties.merge(Fields::from_iter([(last.to_owned(), value)]), self.prefix),
+            match part.fields()? {
+                Ok(inner) => properties.merge(inner, &format!("{last}_")),
+                Err(value) => properties.merge(Fields::from_iter([(last.to_owned(), value)]), self.prefix),
             }
         }
-        properties.merge(rest, self.prefix);
+        properties.merge(rest.close(), self.prefix);
         properties.merge(around, "webhook_");
         properties.clear_columns(call, self.prefix);
         Ok(properties)
     }
 }
 
-/// The members of what surrounds an item, without the list that it stands in; none if it stands by itself.
-fn around(item: &Item<'_>) -> Result<Option<Fields>> {
-    if item.envelope == &item.record {
-        return Ok(None);
-    }
-    let (Items::Json(paths) | Items::FormJson(_, paths)) = item.surface.items else {
-        return Ok(None);
-    };
-    let mut around = item.envelope.fields()?;
-    for path in paths.split('|') {
-        // Behind a star the envelope is what the star found. What stands at a path after the first one is no list of ours.
-        if around.take_at(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside)).is_some() {
-            break;
-        }
-    }
-    Ok(Some(around))
-}
-
-/// The text at the first place of a locator that holds any.
-fn text(item: &Item<'_>, locator: &str) -> Result<Option<String>> {
-    for one in locator.split('|').filter(|one| !one.is_empty()) {
-        let found = match one.split_once(':') {
-            Some(("header", name)) => item.header(name).map(str::to_owned),
-            Some(("query", name)) => item.delivery.query_value(name),
-            Some(("envelope", path)) => item.envelope.text(path)?,
-            Some(("surface", _)) => Some(item.surface.path.to_owned()),
-            Some(("tail", _)) => Some(item.delivery.path_tail.clone()),
-            Some(("received", _)) => Some(item.delivery.received_at.to_string()),
-            Some(("sha256", path)) => {
-                let text = item.record.text(path)?.filter(|text| !text.trim().is_empty());
-                text.map(|text| hex::encode(Sha256::digest(text)))
-            }
-            _ => match one.strip_prefix('\'').and_then(|one| one.strip_suffix('\'')) {
-                Some(text) => Some(text.to_owned()),
-                None => match one.strip_suffix(".*") {
-                    Some(path) => first_member(&item.record, path)?,
-                    None => item.record.text(one)?,
-                },
-            },
-        };
-        if let Some(text) = found.filter(|text| !text.trim().is_empty()) {
-            return Ok(Some(text));
-        }
-    }
-    Ok(None)
-}
-
-/// The first member of the object at `path` that holds text.
-fn first_member(record: &Record, path: &str) -> Result<Option<String>> {
-    let Some(object) = record.part(path)? else { return Ok(None) };
-    Ok(object.fields()?.iter().find_map(|(_, value)| value.text().filter(|text| !text.trim().is_empty())))
-}
-
-/// The path into the item that a locator's text comes from, if it comes from there.
-fn place<'l>(item: &Item<'_>, locator: &'l str) -> Result<Option<&'l str>> {
-    for one in locator.split('|').filter(|one| !one.is_empty()) {
-        if text(item, one)?.is_some() {
-            return Ok(Some(one).filter(|one| !one.contains(':') && !one.starts_with('\'')));
-        }
-    }
-    Ok(None)
-}
-
-fn nowhere(what: &str, locator: &str) -> Error {
-    let places: Vec<&str> = locator.split('|').filter(|one| !one.is_empty()).collect();
-    Error::unexpected(format!("{what} is missing: nothing at {}", places.join(", ")))
-}
-
 impl Fields {
-    /// Takes what stands at a path of member names out; objects that hold nothing else go with it. A path through an
-    /// array takes nothing, and null counts as nothing.
-    pub fn take_at(&mut self, path: &str) -> Option<Raw> {
-        let Some((head, rest)) = path.split_once('.') else {
-            self.get(path).filter(|value| !value.is_null())?;
-            return self.take(path);
-        };
-        let mut inner = self.get(head)?.clone().record()?.fields().ok()?;
-        let value = inner.take_at(rest)?;
-        match inner.is_empty() {
-            true => drop(self.take(head)),
-            false => self.set(head, inner.raw()),
-        }
-        Some(value)
-    }
-
     /// Gives members that have the name of a column of every call (`id`, `userId`, `timestamp`) this prefix; those that
     /// say what the call says by itself go.
     pub fn clear_columns(&mut self, call: &Call, prefix: &str) {
@@ -279,7 +206,7 @@ impl Fields {
             self.iter().filter(|(name, _)| is_column(name)).map(|(name, _)| name.to_owned()).collect();
         for name in taken {
             let Some(value) = self.take(&name) else { continue };
-            let said = match letters(&name).as_str() {
+            let said = match letters(&name).collect::<String>().as_str() {
                 "userid" => call.user_id.clone(),
                 "anonymousid" => call.anonymous_id.clone(),
                 _ => None,
@@ -305,11 +232,11 @@ fn is_column(name: &str) -> bool {
         "userid",
         "uuidts",
     ];
-    name.len() <= 20 && COLUMNS.contains(&letters(name).as_str())
+    name.len() <= 20 && COLUMNS.iter().any(|column| letters(name).eq(column.chars()))
 }
 
-fn letters(name: &str) -> String {
-    name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -319,7 +246,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::Secret,
-        event::{Delivery, EventSource, Output, Surface, Webhook, map_delivery},
+        event::{Delivery, EventSource, Items, Output, Surface, Webhook, map_delivery},
         signature::Signature,
     };
 
@@ -466,15 +393,8 @@ mod tests {
         let call = |body: &'static str, path: &'static str| {
             let delivery = Delivery::fetched("2026-11-01T00:00:00Z".parse().unwrap(), body.into());
             let record = crate::record::Record::parse(&delivery.body).unwrap();
-            let item = Item {
-                record: record.clone(),
-                envelope: &record,
-                index: 0,
-                surface: &Surface { path, ..WEBHOOK.surfaces[0] },
-                delivery: &delivery,
-                lookups: vec![],
-            };
-            OWN.call(&item).unwrap()
+            let surface = Surface { path, ..WEBHOOK.surfaces[0] };
+            OWN.call(&Item::alone(&record, &surface, &delivery)).unwrap()
         };
         let own = call(r#"{"type":" my_own event","who":1}"#, "");
         assert_eq!(own.name.as_deref(), Some("my_own event"));

@@ -6,6 +6,7 @@
 mod finish;
 mod form;
 mod kit;
+mod locator;
 mod mapping;
 mod split;
 
@@ -30,7 +31,7 @@ use crate::{
 pub use finish::{Mapped, map_delivery, map_some};
 pub use kit::title_case;
 pub use mapping::Mapping;
-pub use split::{MAX_FIELDS, MAX_ITEMS, Piece, split};
+pub use split::{Envelope, MAX_FIELDS, MAX_ITEMS, Piece, split};
 
 /// A vendor's webhooks, as one source has set them up.
 ///
@@ -178,6 +179,8 @@ pub struct Item<'a> {
     /// The whole body, where the items are part of one object; the item itself otherwise. Behind a step `*`, the object
     /// that the star found (the `entry` of `entry.*.changes`).
     pub envelope: &'a Record,
+    /// The same, where it is not the item itself.
+    within: Option<&'a Envelope>,
     /// Its place in the delivery, from 0.
     pub index: u32,
     /// The surface that it came to.
@@ -188,10 +191,28 @@ pub struct Item<'a> {
     pub lookups: Vec<Record>,
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    /// The only item of a delivery.
+    pub fn alone(record: &'a Record, surface: &'a Surface, delivery: &'a Delivery) -> Self {
+        Self {
+            record: record.clone(),
+            envelope: record,
+            within: None,
+            index: 0,
+            surface,
+            delivery,
+            lookups: Vec::new(),
+        }
+    }
+
     /// A header of its delivery.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.delivery.header(name)
+    }
+
+    /// The members of what surrounds it, without the list that it stands in; none if it stands by itself.
+    pub fn around(&self) -> Result<Fields> {
+        self.within.map_or_else(|| Ok(Fields::default()), |envelope| envelope.around(self.surface.items))
     }
 
     /// Its members, to be taken apart.
@@ -201,7 +222,13 @@ impl Item<'_> {
 
     /// This item with another record, that stands by itself: for what a vendor has packed into text, or wrapped twice.
     pub fn with<'b>(&'b self, record: &'b Record) -> Item<'b> {
-        Item { record: record.clone(), envelope: record, lookups: self.lookups.clone(), ..*self }
+        Item {
+            record: record.clone(),
+            envelope: record,
+            within: None,
+            lookups: self.lookups.clone(),
+            ..*self
+        }
     }
 }
 

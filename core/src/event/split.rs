@@ -1,11 +1,13 @@
 //! Taking a delivery apart: the things that happened, each by itself, so that a bad one spoils no other.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 
 use super::{Delivery, Items, Surface, form::FormTree};
 use crate::{
     error::{Error, Result},
-    record::{Fields, Raw, Record, shorten},
+    record::{Fields, Raw, Record, Tree, shorten},
 };
 
 /// The most items that one delivery may hold.
@@ -19,7 +21,39 @@ pub struct Piece {
     /// The item, or why it is none.
     pub record: Result<Record>,
     /// What it stands in; none where it stands by itself.
-    pub envelope: Option<Record>,
+    pub envelope: Option<Arc<Envelope>>,
+}
+
+/// What items stand in.
+#[derive(Debug)]
+pub struct Envelope {
+    /// The whole of it.
+    pub record: Record,
+    /// Its members without the list of the items: the same for all of them, and found for the first that asks.
+    around: OnceLock<Result<Fields>>,
+}
+
+impl Envelope {
+    fn new(record: Record) -> Arc<Self> {
+        Arc::new(Self { record: record.indexed(), around: OnceLock::new() })
+    }
+
+    /// Its members without the list that its items stand in.
+    pub(super) fn around(&self, items: Items) -> Result<Fields> {
+        self.around.get_or_init(|| self.without_items(items)).clone()
+    }
+
+    fn without_items(&self, items: Items) -> Result<Fields> {
+        let (Items::Json(paths) | Items::FormJson(_, paths)) = items else { return Ok(Fields::default()) };
+        let mut around = Tree::of(self.record.fields()?);
+        for path in paths.split('|') {
+            // Behind a star the envelope is what the star found. What stands at a path after the first one is no list of ours.
+            if around.take(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside)).is_some() {
+                break;
+            }
+        }
+        Ok(around.close())
+    }
 }
 
 /// Splits a delivery into its items, in their order. Fails only if it cannot be split at all; an item that is no object
@@ -54,7 +88,7 @@ pub fn split(surface: &Surface, delivery: &Delivery) -> Result<Vec<Piece>> {
 fn json(body: &Bytes, paths: &str, place: &str) -> Result<Vec<Piece>> {
     let whole =
         Raw::parse(body).map_err(|error| Error::unexpected(format!("{place}: {}", error.message())))?;
-    let envelope = whole.clone().record().filter(|_| !paths.is_empty());
+    let envelope = whole.clone().record().filter(|_| !paths.is_empty()).map(Envelope::new);
     if paths.is_empty() {
         return list(&whole, None, place);
     }
@@ -71,7 +105,7 @@ fn json(body: &Bytes, paths: &str, place: &str) -> Result<Vec<Piece>> {
 
 /// The items at `path`; none if there is nothing. Steps up to a `*` lead to a list, each of whose items is searched
 /// for what follows.
-fn at(whole: &Raw, path: &str, envelope: Option<Record>) -> Result<Option<Vec<Piece>>> {
+fn at(whole: &Raw, path: &str, envelope: Option<Arc<Envelope>>) -> Result<Option<Vec<Piece>>> {
     let Some((outer, inner)) = path.split_once(".*.") else {
         return match whole.find(path)?.filter(|found| !found.is_null()) {
             Some(found) => list(&found, envelope, path).map(Some),
@@ -81,8 +115,8 @@ fn at(whole: &Raw, path: &str, envelope: Option<Record>) -> Result<Option<Vec<Pi
     let Some(found) = whole.find(outer)?.filter(|found| !found.is_null()) else { return Ok(None) };
     let mut pieces = Vec::new();
     for holder in list(&found, None, outer)? {
-        let envelope = holder.record.as_ref().ok().cloned();
-        match holder.record.and_then(|record| at(&Raw::from(record.clone()), inner, Some(record))) {
+        let envelope = holder.record.as_ref().ok().cloned().map(Envelope::new);
+        match holder.record.and_then(|record| at(&Raw::from(record), inner, envelope.clone())) {
             Ok(Some(inside)) => pieces.extend(inside),
             Ok(None) => {
                 pieces.push(Piece { record: Err(Error::unexpected(format!("{inner} is missing"))), envelope })
@@ -97,7 +131,7 @@ fn at(whole: &Raw, path: &str, envelope: Option<Record>) -> Result<Option<Vec<Pi
 }
 
 /// The items of an array, or the one object.
-fn list(value: &Raw, envelope: Option<Record>, place: &str) -> Result<Vec<Piece>> {
+fn list(value: &Raw, envelope: Option<Arc<Envelope>>, place: &str) -> Result<Vec<Piece>> {
     if let Some(record) = value.clone().record() {
         return Ok(vec![Piece { record: Ok(record), envelope }]);
     }
@@ -113,7 +147,7 @@ fn list(value: &Raw, envelope: Option<Record>, place: &str) -> Result<Vec<Piece>
     Ok(items.into_iter().map(piece).collect())
 }
 
-fn piece(found: Result<Raw>, json: &[u8], envelope: Option<Record>) -> Piece {
+fn piece(found: Result<Raw>, json: &[u8], envelope: Option<Arc<Envelope>>) -> Piece {
     let record = found
         .and_then(|raw| raw.record().ok_or_else(|| Error::unexpected("not a JSON object")))
         .map_err(|error| Error::unexpected(format!("{}: {}", error.message(), shown(json))));

@@ -1,6 +1,6 @@
 //! The members of an object: what a mapping takes apart and puts together again.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use bytes::Bytes;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -30,6 +30,16 @@ impl Fields {
             true => Ok(Self(out)),
             false => Err(Error::unexpected("not a JSON object")),
         }
+    }
+
+    /// The members of an object whose names, between quotes, and values stand there.
+    pub(super) fn listed(
+        json: &Bytes,
+        members: impl Iterator<Item = (Range<usize>, Range<usize>)>,
+    ) -> Result<Self> {
+        let member =
+            |(name, value)| Ok((unquoted(&json[name as Range<usize>])?.into_owned(), Raw(json.slice(value))));
+        members.map(member).collect::<Result<_>>().map(Self)
     }
 
     /// The members of an object that may be none: it is proven on the way.
@@ -156,7 +166,16 @@ impl Fields {
 
     /// As a record.
     pub fn record(&self) -> Record {
-        Record(self.raw().0)
+        Record::known(self.raw().0)
+    }
+}
+
+impl IntoIterator for Fields {
+    type Item = (String, Raw);
+    type IntoIter = std::vec::IntoIter<(String, Raw)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn list(body: &Bytes, path: &str) -> Option<(Vec<Record>, Bytes)> {
         }
         _ => body.clone(),
     };
-    Some((found.items.iter().map(|item| Record(part(item))).collect(), around))
+    Some((found.items.iter().map(|item| Record::known(part(item))).collect(), around))
 }
 
 #[derive(Default)]

@@ -2,7 +2,11 @@
 //! only passed on is never parsed into a tree. [`Record`] is read from, [`Raw`] is any value inside one, [`Fields`] is
 //! what a mapping takes apart.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -15,27 +19,35 @@ use crate::{
 };
 
 mod fields;
+mod index;
 mod list;
 mod proof;
 mod raw;
 mod scan;
+mod tree;
 
 pub use fields::Fields;
 pub(crate) use fields::write_string;
+use index::Index;
 pub(crate) use list::list;
 pub use raw::Raw;
 pub use scan::{Next, Scan};
+pub(crate) use tree::Tree;
 
 /// One JSON object that a vendor sent, as a counted slice of the body it came in.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Record(Bytes);
+#[derive(Clone)]
+pub struct Record {
+    json: Bytes,
+    /// Of one that is asked for many of its members: where they stand, once the first was asked for.
+    index: Option<Arc<OnceLock<Index>>>,
+}
 
 impl Record {
     /// A record that the vendor did not send as such.
     pub fn new(value: &impl Serialize) -> Result<Self> {
         let json = serde_json::to_vec(value)?;
         match json.first() {
-            Some(b'{') => Ok(Self(json.into())),
+            Some(b'{') => Ok(Self::known(json.into())),
             _ => Err(Error::unexpected("a record has to be a JSON object")),
         }
     }
@@ -53,7 +65,14 @@ impl Record {
 
     /// Takes `json` as one record without looking at it: whoever made it knew that it is.
     pub fn known(json: Bytes) -> Self {
-        Self(json)
+        Self { json, index: None }
+    }
+
+    /// The same record, about to be asked for many of its members: it is read once, and not once for each. Its clones
+    /// share what was found.
+    pub fn indexed(self) -> Self {
+        let fits = u32::try_from(self.json.len()).is_ok();
+        Self { index: fits.then(Arc::default), ..self }
     }
 
     /// The members of `json`, which is one record: the same as parsing it and then asking for its members, in one way through it.
@@ -86,13 +105,13 @@ impl Record {
 
     /// The value at `path` as it stands, if it is there and not null.
     pub fn at(&self, path: &str) -> Result<Option<Raw>> {
-        Ok(Raw(self.0.clone()).find(path)?.filter(|raw| !raw.is_null()))
+        Ok(self.slice(path)?.map(|found| Raw(self.json.slice_ref(found))).filter(|raw| !raw.is_null()))
     }
 
     /// The scalar at `path` as text: a string as it is, a number or boolean as JSON writes it; none for null, an
     /// empty string, an array or an object. Ids are read so: vendors change their minds about quotes.
     pub fn text(&self, path: &str) -> Result<Option<String>> {
-        Ok(raw::at(&self.0, path)?.and_then(raw::text).filter(|text| !text.is_empty()).map(Cow::into_owned))
+        Ok(self.slice(path)?.and_then(raw::text).filter(|text| !text.is_empty()).map(Cow::into_owned))
     }
 
     /// The first of `paths` that holds text.
@@ -138,17 +157,32 @@ impl Record {
 
     /// Its members, in order.
     pub fn fields(&self) -> Result<Fields> {
-        Fields::of(&self.0)
+        match self.index() {
+            Some(index) => Fields::listed(&self.json, index.members()),
+            None => Fields::of(&self.json),
+        }
+    }
+
+    fn index(&self) -> Option<&Index> {
+        Some(self.index.as_ref()?.get_or_init(|| Index::of(&self.json)))
+    }
+
+    /// What stands at `path`.
+    fn slice(&self, path: &str) -> Result<Option<&[u8]>> {
+        match self.index() {
+            Some(index) => index.at(&self.json, path),
+            None => raw::at(&self.json, path),
+        }
     }
 
     /// The JSON as it came.
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.json
     }
 
     /// The JSON on one line: numbers and strings as they came, white space between them left out.
     pub fn line(&self) -> String {
-        line(&self.0)
+        line(&self.json)
     }
 }
 
@@ -188,15 +222,23 @@ pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
     }
 }
 
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+}
+
+impl Eq for Record {}
+
 impl Serialize for Record {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        serde_json::from_slice::<&RawValue>(&self.0).map_err(serde::ser::Error::custom)?.serialize(to)
+        serde_json::from_slice::<&RawValue>(&self.json).map_err(serde::ser::Error::custom)?.serialize(to)
     }
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(&self.json))
     }
 }
 

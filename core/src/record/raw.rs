@@ -93,7 +93,7 @@ impl Raw {
 
     /// The value as a record, if it is an object.
     pub fn record(self) -> Option<Record> {
-        (self.0.first() == Some(&b'{')).then_some(Record(self.0))
+        (self.0.first() == Some(&b'{')).then(|| Record::known(self.0))
     }
 
     /// A scalar as text (see [`Record::text`]).
@@ -172,7 +172,7 @@ pub(super) fn items(json: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether this is the name that stands between these quotes. Hardly any is written with an escape.
-fn is_named(quoted: &[u8], name: &str) -> bool {
+pub(super) fn is_named(quoted: &[u8], name: &str) -> bool {
     quoted == name.as_bytes() || quoted.contains(&b'\\') && unquoted(quoted).is_ok_and(|other| other == name)
 }
 
@@ -196,7 +196,7 @@ pub(super) fn unquoted(inside: &[u8]) -> Result<Cow<'_, str>> {
 
 impl From<Record> for Raw {
     fn from(record: Record) -> Self {
-        Self(record.0)
+        Self(record.json)
     }
 }
 

@@ -82,6 +82,11 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Where it is.
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
     /// Enters the object or array that is next.
     pub fn enter(&mut self) {
         self.at += 1;

@@ -100,7 +100,10 @@ fn payload(subject: &Subject, sample: &Sample) -> Result<Vec<Value>, String> {
             .map_err(|error| error.to_string());
     }
     let pieces = split(surface, &delivery).map_err(|error| error.to_string())?;
-    let records = pieces.into_iter().filter_map(|piece| piece.envelope.or(piece.record.ok()));
+    let records = pieces.into_iter().filter_map(|piece| match piece.envelope {
+        Some(envelope) => Some(envelope.record.clone()),
+        None => piece.record.ok(),
+    });
     Ok(records.filter_map(|record| serde_json::from_slice(record.bytes()).ok()).collect())
 }
 

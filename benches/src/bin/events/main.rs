@@ -2,6 +2,7 @@
 //! the same run.
 //!
 //! ```text
+//! events map      [--seconds 0.2] [--app NAME]
 //! events receive  [--seconds 2] [--rounds 1] [--connections 1,16,64,256] [--shape webhook|track|batch] [--only receiver|headwater]
 //! events pipeline [--calls 1000000] [--step 250000]
 //! events burst    [--seconds 5] [--times 10]
@@ -20,6 +21,7 @@ mod burst;
 mod floor;
 mod hand;
 mod load;
+mod map;
 mod pipeline;
 mod receive;
 mod traffic;
@@ -84,6 +86,7 @@ fn main() -> Result<()> {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let word = |place: usize| options.0.get(place).map(String::as_str).unwrap_or_default();
     match command.as_str() {
+        "map" => map::bench(&options),
         "receive" => receive::bench(&options),
         "pipeline" => pipeline::bench(&options),
         "burst" => burst::bench(&options),
@@ -102,7 +105,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         _ => Err(
-            "events receive | events pipeline | events burst | events run: see the head of events/main.rs"
+            "events map | events receive | events pipeline | events burst | events run: see the head of events/main.rs"
                 .into(),
         ),
     }

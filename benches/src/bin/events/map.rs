@@ -1,0 +1,134 @@
+//! How fast recorded deliveries become calls: for each app all of its fixtures, from the inbox's bytes to those of the calls log, on one
+//! thread. The floor reads each body into a tree and writes that again.
+
+use std::{
+    collections::HashMap,
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use headwater::{
+    inbox::{DeliveryKind, StoredDelivery},
+    pipeline::{Fate, Filter, Limits, Source, Sources, normalise},
+};
+use headwater_benches::median;
+use headwater_tests::subject::Subject;
+use serde_json::Value;
+
+use super::{Options, Result};
+
+const LIMITS: Limits = Limits { call_bytes: 32 << 10, batch_calls: 2500 };
+
+/// An app's deliveries a second.
+struct App {
+    name: &'static str,
+    deliveries: usize,
+    calls: usize,
+    bytes: usize,
+    ours: f64,
+    floor: f64,
+}
+
+/// Prints each app's rate, the slowest first, and how the slowest stands to the median.
+pub fn bench(options: &Options) -> Result<()> {
+    let wanted = options.text("app");
+    let time = Duration::from_secs_f64(options.number("seconds", 0.2));
+    let mut apps = Vec::new();
+    for (name, subject) in Subject::those(|name| wanted.is_none_or(|wanted| wanted == name)) {
+        apps.extend(app(&subject.map_err(|why| format!("{name}: {why}"))?, time)?);
+    }
+    apps.sort_by(|one, other| one.ours.total_cmp(&other.ours));
+    println!(
+        "{:<28} {:>10} {:>12} {:>8} {:>14} {:>8}",
+        "", "recorded", "bytes each", "calls", "deliveries/s", "floor/s"
+    );
+    for App { name, deliveries, calls, bytes, ours, floor } in &apps {
+        let each = bytes / deliveries;
+        println!("{name:<28} {deliveries:>10} {each:>12} {calls:>8} {ours:>14.0} {floor:>8.0}");
+    }
+    let middle = median(apps.iter().map(|app| app.ours));
+    let slowest = apps.first().map_or(0.0, |app| app.ours);
+    println!(
+        "median {middle:.0} deliveries a second and core, {:.2} of the floor's; the slowest reaches {:.2} of the median",
+        median(apps.iter().map(|app| app.ours / app.floor)),
+        slowest / middle
+    );
+    Ok(())
+}
+
+/// Measures one app; none without deliveries.
+fn app(subject: &Subject, time: Duration) -> Result<Option<App>> {
+    let connector = subject.connector;
+    let Some(_) = connector.events.filter(|_| !subject.fixtures.deliveries.is_empty()) else {
+        return Ok(None);
+    };
+    let source = Source {
+        name: "source".to_owned(),
+        connector,
+        events: Some(subject.receiver()?),
+        calls_schema: "source".to_owned(),
+        filter: Filter::default(),
+    };
+    let mut stored: Vec<(Bytes, Bytes)> = Vec::new();
+    for sample in &subject.fixtures.deliveries {
+        let (delivery, surface) = subject.delivery(sample)?;
+        let body = delivery.body.clone();
+        let kept = StoredDelivery {
+            source: "source".to_owned(),
+            connector: None,
+            surface: surface.path.to_owned(),
+            kind: DeliveryKind::Webhook,
+            delivery,
+            verified: "signature".to_owned(),
+        };
+        stored.push((kept.encode().into(), body));
+    }
+    let mut out = Vec::new();
+    let calls = stored.iter().map(|(bytes, _)| map(bytes, &source, &mut out)).sum();
+    Ok(Some(App {
+        name: connector.name,
+        deliveries: stored.len(),
+        calls,
+        bytes: stored.iter().map(|(_, body)| body.len()).sum(),
+        ours: rate(&stored, time, |(bytes, _)| {
+            out.clear();
+            map(bytes, &source, &mut out);
+        }),
+        floor: rate(&stored, time, |(_, body)| {
+            let tree = serde_json::from_slice::<Value>(body).map(|tree| tree.to_string());
+            drop(black_box(tree));
+        }),
+    }))
+}
+
+/// How many a second: the middle of five runs.
+fn rate(deliveries: &[(Bytes, Bytes)], time: Duration, mut once: impl FnMut(&(Bytes, Bytes))) -> f64 {
+    median((0..5).map(|_| {
+        let began = Instant::now();
+        let mut done = 0;
+        while began.elapsed() < time / 5 {
+            deliveries.iter().for_each(&mut once);
+            done += deliveries.len();
+        }
+        done as f64 / began.elapsed().as_secs_f64()
+    }))
+}
+
+/// As the normaliser does it; how many calls there were.
+fn map(bytes: &Bytes, source: &Source, out: &mut Vec<u8>) -> usize {
+    let Ok(stored) = StoredDelivery::decode(bytes) else { return 0 };
+    let sources: Sources = HashMap::new();
+    let mut calls = 0;
+    for (_, fate) in normalise(&stored, source, &sources, LIMITS, 1).items {
+        match fate {
+            Fate::Eligible(call) => {
+                call.write(out);
+                calls += 1;
+            }
+            Fate::Change(change) => out.extend_from_slice(change.record.bytes()),
+            other => drop(black_box(other)),
+        }
+    }
+    calls
+}
