@@ -59,10 +59,6 @@ const MAPPING: Mapping = Mapping {
 };
 
 impl EventSource for ActiveCampaign {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let user = self.user_id_field.as_ref().map(|field| format!("contact.fields.{field}"));
         let user = user.as_deref().unwrap_or_default();

@@ -97,10 +97,6 @@ fn events(body: Value) -> Request {
 }
 
 impl EventSource for Airship {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let event = &item.record;
         let native: String = event.get("type")?;

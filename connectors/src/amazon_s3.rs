@@ -241,10 +241,6 @@ fn mark(key: &str, tag: &str) -> String {
 }
 
 impl EventSource for AmazonS3 {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     /// Amazon SNS, which may carry notifications, asks whether they are wanted.
     fn handshake(&self, delivery: &Delivery) -> Option<Handshake> {
         let kind = delivery.header("x-amz-sns-message-type")?;

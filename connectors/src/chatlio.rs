@@ -51,10 +51,6 @@ const STARTED: Mapping = Mapping { id: &["conversationUUID", "'new-conversation'
 const ENDED: Mapping = Mapping { id: &["conversationUUID", "'transcript'", "endedAt"], ..MAPPING };
 
 impl EventSource for Chatlio {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let chat = &item.record;
         let event = match item.delivery.path_tail.as_str() {

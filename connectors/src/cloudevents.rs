@@ -1,10 +1,12 @@
 //! Any sender of [CloudEvents](https://cloudevents.io) over HTTP: binary (attributes in `ce-` headers, the data as the
-//! body), structured (`application/cloudevents+json`) and batched. Who the person is differs from sender to sender:
+//! body), structured (`application/cloudevents+json`) and batched. A sender that asks for leave first
+//! ([webhook validation](https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md)) has it. Who the person is differs from sender to sender:
 //! `mapping` says it; without, a call is about the event's subject, or its source.
 
 use std::collections::BTreeMap;
 
 use headwater_core::prelude::*;
+use http::{HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
 
 use crate::webhook::{CallSettings, Described, Hook, Made, MappingSettings, calls};
@@ -71,6 +73,20 @@ impl Described for Settings {
         Ok(Made { webhook, mapping })
     }
 
+    fn handshake(delivery: &Delivery) -> Option<Handshake> {
+        let asked =
+            delivery.headers.get("webhook-request-origin").filter(|_| delivery.method == Method::OPTIONS)?;
+        let mut headers = vec![
+            (header::ALLOW, HeaderValue::from_static("POST")),
+            (HeaderName::from_static("webhook-allowed-origin"), asked.clone()),
+        ];
+        // As many as it likes, if it asks: the inbox says 503 when it is too much.
+        if delivery.headers.contains_key("webhook-request-rate") {
+            headers.push((HeaderName::from_static("webhook-allowed-rate"), HeaderValue::from_static("*")));
+        }
+        Some(Handshake { reply: Reply { headers, ..Reply::OK }, then: None })
+    }
+
     fn finish(item: &Item<'_>, call: &mut Call) {
         // In binary mode the attributes stand in headers, and the data may be a list: one event, several items.
         for (name, value) in &item.delivery.headers {
@@ -83,5 +99,35 @@ impl Described for Settings {
         if item.header("ce-id").is_some() && item.index > 0 && !call.message_id.is_empty() {
             call.message_id = format!("{}:{}", call.message_id, item.index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_that_asks_for_leave_has_it() {
+        let asks = |method: Method, headers: &[(&'static str, &'static str)]| {
+            let mut delivery = Delivery::fetched("2026-11-01T00:00:00Z".parse().unwrap(), "".into());
+            delivery.method = method;
+            for (name, value) in headers {
+                delivery.headers.insert(*name, HeaderValue::from_static(value));
+            }
+            let answer = Settings::handshake(&delivery)?.reply.headers;
+            let mut answer: Vec<_> =
+                answer.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+            answer.sort();
+            Some(answer)
+        };
+        const ORIGIN: (&str, &str) = ("webhook-request-origin", "eventemitter.example.com");
+        const ALLOWED: &str = "webhook-allowed-origin: eventemitter.example.com";
+        assert_eq!(asks(Method::OPTIONS, &[ORIGIN]).unwrap(), ["allow: POST", ALLOWED]);
+        assert_eq!(
+            asks(Method::OPTIONS, &[ORIGIN, ("webhook-request-rate", "120")]).unwrap(),
+            ["allow: POST", ALLOWED, "webhook-allowed-rate: *"]
+        );
+        assert_eq!(asks(Method::OPTIONS, &[]), None);
+        assert_eq!(asks(Method::POST, &[ORIGIN]), None, "an event that repeats the header is an event");
     }
 }

@@ -49,10 +49,6 @@ const TRAITS: Mapping = Mapping {
 const PAGE: Mapping = Mapping { names: &[], ..MAPPING };
 
 impl EventSource for Drip {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let native = item.record.text("event")?.unwrap_or_default();
         let mapping = match WEBHOOK.by_native(&native).map(|call| call.kind) {

@@ -37,10 +37,6 @@ const MAPPING: Mapping = Mapping {
 };
 
 impl EventSource for Listrak {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn mapping(&self) -> Mapping<'_> {
         MAPPING
     }

@@ -64,10 +64,6 @@ const CAMPAIGN: Mapping = Mapping {
 };
 
 impl EventSource for Mailchimp {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn handshake(&self, delivery: &Delivery) -> Option<Handshake> {
         (delivery.method == "GET").then_some(Handshake { reply: Reply::OK, then: None })
     }

@@ -50,10 +50,6 @@ const MAPPING: Mapping = Mapping {
 };
 
 impl EventSource for Mailmodo {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn mapping(&self) -> Mapping<'_> {
         MAPPING
     }

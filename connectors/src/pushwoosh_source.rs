@@ -33,10 +33,6 @@ const MAPPING: Mapping =
     Mapping { event: "event_name", time: "received:", user: "user_id", anonymous: "hwid", ..Mapping::NEW };
 
 impl EventSource for Pushwoosh {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let mut call = MAPPING.call(item)?;
         // Of an email the device is its address.

@@ -43,10 +43,6 @@ const MAPPING: Mapping = Mapping {
 };
 
 impl EventSource for UserGuiding {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let mut call = MAPPING.call(item)?;
         call.name = call.name.map(|name| name.trim_end_matches(" Userguiding").to_owned());

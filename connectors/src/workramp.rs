@@ -66,10 +66,6 @@ const MAPPING: Mapping = Mapping {
 const CONTENT: [&str; 6] = ["certification", "challenge", "guide", "path", "resource", "scorm"];
 
 impl EventSource for WorkRamp {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn handshake(&self, delivery: &Delivery) -> Option<Handshake> {
         delivery.header("x-workramp-test").map(|_| Handshake { reply: Reply::OK, then: None })
     }

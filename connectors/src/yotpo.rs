@@ -46,10 +46,6 @@ const MAPPING: Mapping = Mapping {
 };
 
 impl EventSource for Yotpo {
-    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
-        Vec::new()
-    }
-
     fn mapping(&self) -> Mapping<'_> {
         MAPPING
     }

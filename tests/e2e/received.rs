@@ -50,7 +50,18 @@ impl Site {
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> (u16, http::HeaderMap, String) {
-        let mut request = self.http.post(format!("{}{path}", self.service.url)).body(body);
+        self.send(http::Method::POST, path, headers, body)
+    }
+
+    /// Sends a request; returns status, headers and body of the answer.
+    pub fn send(
+        &self,
+        method: http::Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, http::HeaderMap, String) {
+        let mut request = self.http.request(method, format!("{}{path}", self.service.url)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

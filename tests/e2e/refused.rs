@@ -94,6 +94,23 @@ fn without_a_secret_a_signed_surface_is_closed() {
 }
 
 #[test]
+fn only_who_knows_the_question_answers_one() {
+    let other = "[[source]]\nname = \"bus\"\nconnector = \"cloudevents\"\nwebhook_key = \"k\"\n";
+    let site = Site::open(&format!("{SOURCE}\"s\" }}\n{other}"));
+    let asks = |path: &str| {
+        let headers = [("webhook-request-origin", "bus.example.com"), ("webhook-request-rate", "120")];
+        let (status, headers, _) = site.send(http::Method::OPTIONS, path, &headers, "");
+        let named = |name: &str| Some(headers.get(name)?.to_str().unwrap().to_owned());
+        (status, named("webhook-allowed-origin"), named("webhook-allowed-rate"))
+    };
+    assert_eq!(asks("/webhooks/bus/k"), (200, Some("bus.example.com".into()), Some("*".into())));
+    assert_eq!(asks("/webhooks/bus/another"), (404, None, None), "not without the key");
+    assert_eq!(asks("/webhooks/mail/the-webhook-key"), (405, None, None), "no question of Klaviyo's");
+    assert_eq!(site.send(http::Method::OPTIONS, "/webhooks/bus/k", &[], "").0, 405, "nothing was asked");
+    site.lives();
+}
+
+#[test]
 fn signed_rubbish_is_kept_with_its_reason() {
     let braze = "[[source]]\nname = \"push\"\nconnector = \"braze\"\nwebhook_key = \"k2\"\nsettings = { token = \"bearer-token\" }\n";
     let site = Site::open(braze);

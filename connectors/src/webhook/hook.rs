@@ -24,6 +24,11 @@ pub trait Described: DeserializeOwned + Serialize + Send + Sync + 'static {
     /// The webhook, or what the settings lack.
     fn describe(&self) -> Result<Made, String>;
 
+    /// See [`EventSource::handshake`].
+    fn handshake(_delivery: &Delivery) -> Option<Handshake> {
+        None
+    }
+
     /// What the mapping could not say of the call that an item has become.
     fn finish(_item: &Item<'_>, _call: &mut Call) {}
 }
@@ -58,6 +63,10 @@ impl<S: Described> EventSource for Hook<S> {
 
     fn webhook(&self) -> Option<&'static Webhook> {
         Some(&self.made.webhook)
+    }
+
+    fn handshake(&self, delivery: &Delivery) -> Option<Handshake> {
+        S::handshake(delivery)
     }
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {

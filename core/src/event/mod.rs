@@ -14,7 +14,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -40,14 +40,17 @@ pub use split::{Envelope, MAX_FIELDS, MAX_ITEMS, Piece, split};
 pub trait EventSource: Send + Sync {
     /// The secrets that prove deliveries to `surface`, newest first; several while one is being rotated. None given:
     /// a signed surface is closed, never unsigned.
-    fn secrets(&self, surface: &Surface) -> Vec<Secret>;
+    fn secrets(&self, _surface: &Surface) -> Vec<Secret> {
+        Vec::new()
+    }
 
     /// What its webhook looks like, where the settings say so; none: as the connector declares it.
     fn webhook(&self) -> Option<&'static Webhook> {
         None
     }
 
-    /// The answer to a delivery that only asks whether we are here, or proves that the URL is ours.
+    /// The answer to a delivery that only asks whether we are here, or proves that the URL is ours. An OPTIONS request is
+    /// nothing else: without this answer it is refused.
     fn handshake(&self, _delivery: &Delivery) -> Option<Handshake> {
         None
     }
@@ -257,11 +260,14 @@ pub struct Reply {
     pub content_type: &'static str,
     /// The body, at most 1 KiB where it echoes anything.
     pub body: Bytes,
+    /// Further headers: what a sender asked leave for, and has.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Reply {
     /// 200, nothing more.
-    pub const OK: Self = Self { status: StatusCode::OK, content_type: "text/plain", body: Bytes::new() };
+    pub const OK: Self =
+        Self { status: StatusCode::OK, content_type: "text/plain", body: Bytes::new(), headers: Vec::new() };
 
     /// 200 with this text, as `text/plain`: a challenge that comes back.
     pub fn text(text: impl Into<Bytes>) -> Self {

@@ -49,7 +49,7 @@ pub(super) async fn take(receiver: &Receiver, peer: SocketAddr, request: Request
     if method == Method::HEAD {
         return reply(Reply::OK);
     }
-    if !matches!(method, Method::POST | Method::GET | Method::PUT) {
+    if !matches!(method, Method::POST | Method::GET | Method::PUT | Method::OPTIONS) {
         return receiver.refuse(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
     }
     let limit = receiver.settings.max_webhook_bytes;
@@ -84,6 +84,9 @@ pub(super) async fn take(receiver: &Receiver, peer: SocketAddr, request: Request
             }
         }
         return reply(handshake.reply);
+    }
+    if delivery.method == Method::OPTIONS {
+        return receiver.refuse(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
     }
     let secrets = events.secrets(surface);
     let proven = surface.signature.verify(&delivery, &secrets, now);
@@ -148,5 +151,6 @@ fn reply(reply: Reply) -> Response {
     let mut response = (reply.status, body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().extend(reply.headers);
     response
 }
