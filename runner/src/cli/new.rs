@@ -135,14 +135,21 @@ impl ObjectSource for {kind} {{
 }}
 
 static WEBHOOK: Webhook = Webhook {{
-    surfaces: &[Surface {{
-        path: "",
-        signature: Signature::Hmac(Hmac::body(Place::Header(&["x-signature"]))),
-        items: Items::Json("events"),
-    }}],
-    calls: &[CallType::track("Person Joined", "plan text")
-        .native("person.joined")
-        .when("somebody has signed up")],
+    surfaces: &[Surface::json("events", Signature::Hmac(Hmac::body(Place::Header(&["x-signature"]))))],
+    calls: CALLS,
+}};
+
+const CALLS: &[CallType] = &[CallType::track("Person Joined", "plan text")
+    .native("person.joined")
+    .when("somebody has signed up")];
+
+const MAPPING: Mapping = Mapping {{
+    calls: CALLS,
+    event: "type",
+    id: &["id"],
+    time: "at",
+    user: "user_id",
+    ..Mapping::NEW
 }};
 
 impl EventSource for {kind} {{
@@ -150,19 +157,8 @@ impl EventSource for {kind} {{
         self.webhook_secret.all()
     }}
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {{
-        let mut rest = item.fields()?;
-        let native: String = item.record.get("type")?;
-        let name = WEBHOOK.by_native(&native).map_or(native.as_str(), |call| call.name);
-        rest.take("at");
-        Ok(vec![
-            Call::track(name)
-                .id(rest.take_text("id"))
-                .at(item.record.time("at")?)
-                .user(rest.take_text("user_id"))
-                .properties(rest)
-                .into(),
-        ])
+    fn mapping(&self) -> Mapping<'_> {{
+        MAPPING
     }}
 }}
 "#

@@ -42,33 +42,22 @@ impl ObjectSource for Acme {
 }
 
 static WEBHOOK: Webhook = Webhook {
-    surfaces: &[Surface {
-        path: "",
-        signature: Signature::Hmac(Hmac::body(Place::Header(&["x-signature"]))),
-        items: Items::Json("events"),
-    }],
-    calls: &[CallType::track("Person Joined", "plan text")
-        .native("person.joined")
-        .when("somebody has signed up")],
+    surfaces: &[Surface::json("events", Signature::Hmac(Hmac::body(Place::Header(&["x-signature"]))))],
+    calls: CALLS,
 };
+
+const CALLS: &[CallType] =
+    &[CallType::track("Person Joined", "plan text").native("person.joined").when("somebody has signed up")];
+
+const MAPPING: Mapping =
+    Mapping { calls: CALLS, event: "type", id: &["id"], time: "at", user: "user_id", ..Mapping::NEW };
 
 impl EventSource for Acme {
     fn secrets(&self, _: &Surface) -> Vec<Secret> {
         self.webhook_secret.all()
     }
 
-    fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
-        let mut rest = item.fields()?;
-        let native: String = item.record.get("type")?;
-        let name = WEBHOOK.by_native(&native).map_or(native.as_str(), |call| call.name);
-        rest.take("at");
-        Ok(vec![
-            Call::track(name)
-                .id(rest.take_text("id"))
-                .at(item.record.time("at")?)
-                .user(rest.take_text("user_id"))
-                .properties(rest)
-                .into(),
-        ])
+    fn mapping(&self) -> Mapping<'_> {
+        MAPPING
     }
 }

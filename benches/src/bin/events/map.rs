@@ -36,7 +36,8 @@ pub fn bench(options: &Options) -> Result<()> {
     let time = Duration::from_secs_f64(options.number("seconds", 0.2));
     let mut apps = Vec::new();
     for (name, subject) in Subject::those(|name| wanted.is_none_or(|wanted| wanted == name)) {
-        apps.extend(app(&subject.map_err(|why| format!("{name}: {why}"))?, time)?);
+        let subject = subject.map_err(|why| format!("{name}: {why}"))?;
+        apps.extend(app(&subject, time)?);
     }
     apps.sort_by(|one, other| one.ours.total_cmp(&other.ours));
     println!(
