@@ -105,7 +105,7 @@ fn event(item: &Item<'_>) -> Result<(Call, Option<String>)> {
     }
     properties.rename("$message", if topic.contains("email") { "email_id" } else { "message_id" });
 
-    let metric = properties.record();
+    let metric = properties.record().indexed();
     let person = record.text("payload.included[type=profile].attributes.external_id")?;
     let phone = record.text("payload.included[type=profile].attributes.phone_number")?;
     let email = match record.text("payload.included[type=profile].attributes.email")? {

@@ -19,6 +19,9 @@ use crate::{
 
 const SHOP: Plan = Plan { days: Some(88), ..Plan::of(|account| Arc::new(Stripe::new(account)), 500) };
 
+/// After a while away the warehouse is tried once a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(90);
+
 /// Somebody else writes to the warehouse's file, and does not end: longer than a commit waits for its turn.
 #[test]
 fn a_warehouse_that_is_away_holds_up_nobody_and_loses_nothing() {
@@ -54,7 +57,7 @@ fn a_warehouse_that_is_away_holds_up_nobody_and_loses_nothing() {
         assert!(traffic.acknowledged() > before + 20, "deliveries are taken all the same");
         other.execute_batch("COMMIT").expect("the end of the turn");
         traffic.finish(&runtime, senders);
-        let said = traffic.check(&house, Duration::from_secs(60));
+        let said = traffic.check(&house, LONGEST_PAUSE);
         house.balances();
         service.running.stop().success();
         eprintln!("{test}: seed {seed}: away for {away:?}, 3 kills, {said}");
@@ -137,7 +140,7 @@ fn a_postgres_that_is_away_holds_up_nobody_and_loses_nothing() {
             std::thread::sleep(Duration::from_millis(rng.random_range(0..500)));
         }
         traffic.finish(&runtime, senders);
-        let said = traffic.check(&house, Duration::from_secs(60));
+        let said = traffic.check(&house, LONGEST_PAUSE);
         house.balances();
         service.running.stop().success();
         eprintln!("{test}: seed {seed}: away three times, 3 kills, {said}");

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{
     Next,
-    raw::{at, is_named},
+    raw::{Step, is_named, member},
     scan::Walk,
 };
 use crate::error::Result;
@@ -56,24 +56,26 @@ impl Index {
         }
     }
 
-    /// What stands at `path` of the object that this is the index of: the same as [`at`] finds.
+    /// What stands at `path` of the object that this is the index of: the same as [`at`](super::raw::at) finds.
     pub fn at<'j>(&self, json: &'j [u8], path: &str) -> Result<Option<&'j [u8]>> {
-        // Filters look into arrays.
-        if json.first() != Some(&b'{') || path.contains('[') {
-            return at(json, path);
+        let (mut here, mut listed) = (json, Some(0..self.0.len()));
+        for step in path.split('.').map(Step::of) {
+            let (found, inside) = match listed {
+                None => (member(here, step.name), None),
+                Some(members) => match self.last(json, members, step.name) {
+                    None => (None, None),
+                    Some(place) => {
+                        let member = &self.0[place];
+                        (Some(&json[member.value()]), Some(place + 1..member.end as usize))
+                    }
+                },
+            };
+            let Some(found) = found else { return Ok(None) };
+            let Some(chosen) = step.chosen(found, path)? else { return Ok(None) };
+            here = chosen;
+            listed = inside.filter(|_| found.first() == Some(&b'{'));
         }
-        let (mut members, mut path) = (0..self.0.len(), path);
-        loop {
-            let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
-            let Some(place) = self.last(json, members, step) else { return Ok(None) };
-            let member = &self.0[place];
-            let here = &json[member.value()];
-            let Some(rest) = rest else { return Ok(Some(here)) };
-            if here.first() != Some(&b'{') {
-                return at(here, rest);
-            }
-            (members, path) = (place + 1..member.end as usize, rest);
-        }
+        Ok(Some(here))
     }
 
     /// The outermost members: their names between quotes, and their values.

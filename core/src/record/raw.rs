@@ -120,31 +120,45 @@ pub(super) struct Key<'k>(#[serde(borrow)] pub Cow<'k, str>);
 /// What stands at `path` of a value.
 pub(super) fn at<'j>(json: &'j [u8], path: &str) -> Result<Option<&'j [u8]>> {
     let mut here = json;
-    for step in path.split('.') {
-        let (name, filter) = match step.split_once('[') {
-            Some((name, filter)) => (name, filter.trim_end_matches(']').split_once('=')),
-            None => (step, None),
-        };
-        let Some(next) = member(here, name) else { return Ok(None) };
-        here = match filter {
-            None => next,
-            Some(_) if next == b"null" => return Ok(None),
-            Some(_) if next.first() != Some(&b'[') => {
-                return Err(Error::unexpected(format!("{name} of {path} is not an array")));
-            }
-            Some((key, wanted)) => {
-                let is_wanted =
-                    |item: &&[u8]| member(item, key).and_then(text).is_some_and(|found| found == wanted);
-                let Some(found) = items(next).find(is_wanted) else { return Ok(None) };
-                found
-            }
-        };
+    for step in path.split('.').map(Step::of) {
+        let Some(found) = member(here, step.name) else { return Ok(None) };
+        let Some(chosen) = step.chosen(found, path)? else { return Ok(None) };
+        here = chosen;
     }
     Ok(Some(here))
 }
 
+/// One step of a path: a member's name or a place in an array, and which of the items that are found there is meant.
+pub(super) struct Step<'p> {
+    pub name: &'p str,
+    /// A member of the item, and its text.
+    filter: Option<(&'p str, &'p str)>,
+}
+
+impl<'p> Step<'p> {
+    pub fn of(step: &'p str) -> Self {
+        match step.split_once('[') {
+            Some((name, filter)) => Self { name, filter: filter.trim_end_matches(']').split_once('=') },
+            None => Self { name: step, filter: None },
+        }
+    }
+
+    /// What is meant of what was found.
+    pub fn chosen<'j>(&self, found: &'j [u8], path: &str) -> Result<Option<&'j [u8]>> {
+        match self.filter {
+            None => Ok(Some(found)),
+            Some(_) if found == b"null" => Ok(None),
+            Some(_) if found.first() != Some(&b'[') => {
+                Err(Error::unexpected(format!("{} of {path} is not an array", self.name)))
+            }
+            Some((key, wanted)) => Ok(items(found)
+                .find(|item| member(item, key).and_then(text).is_some_and(|found| found == wanted))),
+        }
+    }
+}
+
 /// The last member of that name, or the item at that place.
-fn member<'j>(json: &'j [u8], name: &str) -> Option<&'j [u8]> {
+pub(super) fn member<'j>(json: &'j [u8], name: &str) -> Option<&'j [u8]> {
     if json.first() == Some(&b'[') {
         return items(json).nth(name.parse().ok()?);
     }
