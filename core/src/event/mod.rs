@@ -226,7 +226,7 @@ impl<'a> Item<'a> {
     /// This item with another record, that stands by itself: for what a vendor has packed into text, or wrapped twice.
     pub fn with<'b>(&'b self, record: &'b Record) -> Item<'b> {
         Item {
-            record: record.clone(),
+            record: record.clone().indexed(),
             envelope: record,
             within: None,
             lookups: self.lookups.clone(),
