@@ -82,6 +82,10 @@ pub struct MappingSettings {
     secret: Option<Vec<String>>,
     /// Objects of the item whose members become properties of their own.
     lift: Option<Vec<String>>,
+    /// The names of events that `calls` does not list stay as they are, and are not put into Title Case.
+    verbatim: bool,
+    /// The context's member that holds what surrounds the items (`batch`); left out, it stands among the properties.
+    around: Option<String>,
 }
 
 /// The call that an event is.
@@ -163,6 +167,8 @@ impl MappingSettings {
             names: pairs(&self.names, known.names),
             secret: list(&self.secret, known.secret),
             lift: list(&self.lift, known.lift),
+            verbatim: self.verbatim || known.verbatim,
+            around: text(&self.around, known.around),
             ..known
         }
     }
@@ -189,6 +195,23 @@ mod tests {
 
     fn open(settings: Value) -> Result<Hook<Settings>, String> {
         serde_json::from_value(settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_may_stay_and_what_surrounds_the_items_may_stand_in_the_context() {
+        let source = open(json!({
+            "signature": { "scheme": "none" },
+            "items": "events",
+            "mapping": { "event": "type", "anonymous": "who", "verbatim": true, "around": "batch" },
+        }));
+        let source = source.unwrap();
+        let body = r#"{"sent":7,"events":[{"type":"my_own","who":"w","n":1}]}"#;
+        let delivery = Delivery::fetched("2026-11-01T00:00:00Z".parse().unwrap(), body.into());
+        let mapped = map_delivery("webhook", &source, &source.made.webhook.surfaces[0], &delivery);
+        let Output::Call(call) = &mapped.outputs[0].1 else { panic!("no call") };
+        assert_eq!(call.name.as_deref(), Some("my_own"));
+        assert_eq!(format!("{:?}", call.properties), r#"{"who":"w","n":1}"#);
+        assert_eq!(format!("{:?}", call.context), r#"{"batch":{"sent":7}}"#);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Next, Record, proof::prove, scan::Walk};
+use super::{Next, Record, proof::prove, scan::Walk, write_string};
 use crate::error::{Error, Result};
 
 /// Any JSON value, as a counted slice of the body it came in.
@@ -45,7 +45,9 @@ impl Raw {
 
     /// A string.
     pub fn string(text: &str) -> Self {
-        Self(serde_json::Value::from(text).to_string().into())
+        let mut json = Vec::with_capacity(text.len() + 2);
+        write_string(text, &mut json);
+        Self(json.into())
     }
 
     /// The value at `path`, if it is there.

@@ -189,6 +189,7 @@ impl Desk {
     /// still has it.
     pub async fn arrived(&self, message_id: &str, frame: Option<&Frame>) -> Result<Vec<Value>> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let counts = store.counts().await?;
         let mut all = Vec::new();
         for settings in self.settings.values() {
             let fate = match store.failed_of(&settings.name, message_id).await?.into_iter().next() {
@@ -200,7 +201,6 @@ impl Desk {
                 }
                 None => match (frame, store.standing(&settings.name).await?) {
                     (Some(frame), Some(standing)) => {
-                        let counts = store.counts().await?;
                         let has_expired = outcomes(&counts, &settings.name)[Outcome::Expired.name()] > 0;
                         settled(settings, &standing, frame, has_expired)?
                     }

@@ -41,21 +41,38 @@ pub fn bench(options: &Options) -> Result<()> {
     }
     apps.sort_by(|one, other| one.ours.total_cmp(&other.ours));
     println!(
-        "{:<28} {:>10} {:>12} {:>8} {:>14} {:>8}",
-        "", "recorded", "bytes each", "calls", "deliveries/s", "floor/s"
+        "{:<28} {:>10} {:>12} {:>12} {:>14} {:>10} {:>14}",
+        "", "recorded", "bytes each", "calls each", "deliveries/s", "calls/s", "floor's deliveries/s"
     );
-    for App { name, deliveries, calls, bytes, ours, floor } in &apps {
-        let each = bytes / deliveries;
-        println!("{name:<28} {deliveries:>10} {each:>12} {calls:>8} {ours:>14.0} {floor:>8.0}");
+    for app in &apps {
+        let App { name, deliveries, bytes, ours, floor, .. } = app;
+        let (each, calls, rate) = (bytes / deliveries, app.calls_each(), app.calls_each() * ours);
+        println!(
+            "{name:<28} {deliveries:>10} {each:>12} {calls:>12.1} {ours:>14.0} {rate:>10.0} {floor:>14.0}"
+        );
     }
-    let middle = median(apps.iter().map(|app| app.ours));
-    let slowest = apps.first().map_or(0.0, |app| app.ours);
+    let of_floor = median(apps.iter().map(|app| app.ours / app.floor));
     println!(
-        "median {middle:.0} deliveries a second and core, {:.2} of the floor's; the slowest reaches {:.2} of the median",
-        median(apps.iter().map(|app| app.ours / app.floor)),
-        slowest / middle
+        "a core: {} ({of_floor:.2} of the floor's)",
+        summary("deliveries", apps.iter().map(|app| app.ours))
     );
+    println!("        {}", summary("calls", apps.iter().map(|app| app.ours * app.calls_each())));
     Ok(())
+}
+
+/// The middle of the apps, and how far behind it the slowest is.
+fn summary(what: &str, rates: impl Iterator<Item = f64> + Clone) -> String {
+    let (middle, slowest) = (median(rates.clone()), rates.fold(f64::INFINITY, f64::min));
+    format!(
+        "{middle:.0} {what}/s is the median of the apps; the slowest reaches {:.2} of it",
+        slowest / middle
+    )
+}
+
+impl App {
+    fn calls_each(&self) -> f64 {
+        self.calls as f64 / self.deliveries as f64
+    }
 }
 
 /// Measures one app; none without deliveries.
