@@ -26,7 +26,7 @@ pub(super) fn find<'l>(item: &Item<'_>, locator: &'l str) -> Result<Option<Found
             Some(("tail", _)) => (Some(item.delivery.path_tail.clone()), None),
             Some(("received", _)) => (Some(item.delivery.received_at.to_string()), None),
             Some(("sha256", path)) => {
-                let text = item.record.text(path)?.filter(says_something);
+                let text = item.record.text(path)?.filter(|text| says_something(text));
                 (text.map(|text| hex::encode(Sha256::digest(text))), None)
             }
             _ => match place.strip_prefix('\'').and_then(|place| place.strip_suffix('\'')) {
@@ -37,7 +37,7 @@ pub(super) fn find<'l>(item: &Item<'_>, locator: &'l str) -> Result<Option<Found
                 },
             },
         };
-        if let Some(text) = text.filter(says_something) {
+        if let Some(text) = text.filter(|text| says_something(text)) {
             return Ok(Some(Found { text, path }));
         }
     }
@@ -59,12 +59,12 @@ fn places(locator: &str) -> impl Iterator<Item = &str> {
     locator.split('|').filter(|place| !place.is_empty())
 }
 
-fn says_something(text: &String) -> bool {
+fn says_something(text: &str) -> bool {
     !text.trim().is_empty()
 }
 
 /// The first member of the object at `path` that holds text.
 fn first_member(record: &Record, path: &str) -> Result<Option<String>> {
     let Some(object) = record.part(path)? else { return Ok(None) };
-    Ok(object.fields()?.iter().find_map(|(_, value)| value.text().filter(says_something)))
+    Ok(object.fields()?.iter().find_map(|(_, value)| value.text().filter(|text| says_something(text))))
 }
