@@ -139,11 +139,11 @@ static WEBHOOK: Webhook = Webhook {{
     calls: CALLS,
 }};
 
-const CALLS: &[CallType] = &[CallType::track("Person Joined", "plan text")
-    .native("person.joined")
-    .when("somebody has signed up")];
+const CALLS: &[CallType] =
+    &[CallType::track("Person Joined", "plan text").native("person.joined").when("somebody has signed up")];
 
 const MAPPING: Mapping = Mapping {{
+    // Where an event says what a call wants to know; what is not named goes into the call's properties.
     calls: CALLS,
     event: "type",
     id: &["id"],
@@ -209,7 +209,7 @@ pub fn files(name: &str) -> Vec<(&'static str, String)> {
                 "timestamp": "2026-10-31T12:00:00Z",
                 "originalTimestamp": "2026-10-31T12:00:00Z",
                 "receivedAt": "2026-11-01T00:00:00Z",
-                "properties": { "type": "person.joined", "plan": "team" }
+                "properties": { "plan": "team" }
             }])),
         ),
     ]

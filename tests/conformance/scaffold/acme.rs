@@ -49,8 +49,15 @@ static WEBHOOK: Webhook = Webhook {
 const CALLS: &[CallType] =
     &[CallType::track("Person Joined", "plan text").native("person.joined").when("somebody has signed up")];
 
-const MAPPING: Mapping =
-    Mapping { calls: CALLS, event: "type", id: &["id"], time: "at", user: "user_id", ..Mapping::NEW };
+const MAPPING: Mapping = Mapping {
+    // Where an event says what a call wants to know; what is not named goes into the call's properties.
+    calls: CALLS,
+    event: "type",
+    id: &["id"],
+    time: "at",
+    user: "user_id",
+    ..Mapping::NEW
+};
 
 impl EventSource for Acme {
     fn secrets(&self, _: &Surface) -> Vec<Secret> {
