@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    record::{Fields, Tree, shorten},
+    record::{Fields, Raw, Tree, shorten},
     spec::{Call, CallKind, CallType},
     time::parse_time,
 };
@@ -202,19 +202,19 @@ impl Fields {
     /// Gives members that have the name of a column of every call (`id`, `userId`, `timestamp`) this prefix; those that
     /// say what the call says by itself go.
     pub fn clear_columns(&mut self, call: &Call, prefix: &str) {
-        let taken: Vec<String> =
-            self.iter().filter(|(name, _)| is_column(name)).map(|(name, _)| name.to_owned()).collect();
-        for name in taken {
-            let Some(value) = self.take(&name) else { continue };
-            let said = match letters(&name).collect::<String>().as_str() {
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(self).into_iter().partition(|(name, _)| is_column(name));
+        *self = kept.into_iter().collect();
+        let says_more = |(name, value): &(String, Raw)| {
+            let said = match letters(name).collect::<String>().as_str() {
                 "userid" => call.user_id.clone(),
                 "anonymousid" => call.anonymous_id.clone(),
                 _ => None,
             };
-            if said.is_none() || said != value.text() {
-                self.merge(Fields::from_iter([(format!("{prefix}{name}"), value)]), prefix);
-            }
-        }
+            said.is_none() || said != value.text()
+        };
+        let prefixed = taken.into_iter().filter(says_more);
+        self.merge(prefixed.map(|(name, value)| (format!("{prefix}{name}"), value)).collect(), prefix);
     }
 }
 

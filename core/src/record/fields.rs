@@ -1,6 +1,6 @@
 //! The members of an object: what a mapping takes apart and puts together again.
 
-use std::{fmt, ops::Range};
+use std::{collections::HashMap, fmt, ops::Range};
 
 use bytes::Bytes;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -103,16 +103,35 @@ impl Fields {
     /// Adds the members of `other` whose names are free; the others get `prefix` before their name, so that nothing
     /// is lost.
     pub fn merge(&mut self, other: Fields, prefix: &str) {
+        if self.0.len() * other.0.len() > FEW * FEW {
+            return self.merge_many(other, prefix);
+        }
         for (name, value) in other.0 {
-            if self.get(&name).is_none() {
-                self.0.push((name, value));
-            } else if self.get(&name) != Some(&value) {
-                let mut name = format!("{prefix}{name}");
-                while self.get(&name).is_some() {
-                    name.push('_');
+            match self.get(&name) {
+                None => self.0.push((name, value)),
+                Some(known) if *known == value => {}
+                Some(_) => {
+                    let name = free_name(prefix, &name, self.0.len(), |name| self.get(name).is_none());
+                    self.0.push((name, value));
                 }
-                self.0.push((name, value));
             }
+        }
+    }
+
+    /// The same for so many that looking through all names for each one would take its time.
+    fn merge_many(&mut self, other: Fields, prefix: &str) {
+        let mut places: HashMap<String, usize> = HashMap::with_capacity(self.0.len() + other.0.len());
+        for (place, (name, _)) in self.0.iter().enumerate() {
+            places.entry(name.clone()).or_insert(place);
+        }
+        for (name, value) in other.0 {
+            let name = match places.get(&name) {
+                None => name,
+                Some(place) if self.0[*place].1 == value => continue,
+                Some(_) => free_name(prefix, &name, self.0.len(), |name| !places.contains_key(name)),
+            };
+            places.insert(name.clone(), self.0.len());
+            self.0.push((name, value));
         }
     }
 
@@ -168,6 +187,26 @@ impl Fields {
     pub fn record(&self) -> Record {
         Record::known(self.raw().0)
     }
+}
+
+/// Up to so many members each, two objects are merged without looking their names up.
+const FEW: usize = 64;
+
+/// A free name for a member whose own is taken: with `prefix`, then with underscores; where these are taken too, with
+/// its place.
+fn free_name(prefix: &str, name: &str, place: usize, is_free: impl Fn(&str) -> bool) -> String {
+    let mut free = format!("{prefix}{name}");
+    for _ in 0..4 {
+        if is_free(&free) {
+            return free;
+        }
+        free.push('_');
+    }
+    free = format!("{prefix}{name}_{place}");
+    while !is_free(&free) {
+        free.push('_');
+    }
+    free
 }
 
 impl IntoIterator for Fields {

@@ -324,6 +324,27 @@ mod tests {
     }
 
     #[test]
+    fn many_fields_merge_like_few() {
+        let of = |range: std::ops::Range<usize>| -> Fields {
+            range.map(|n| (format!("m{}", n % 90), Raw::new(&n).unwrap())).collect()
+        };
+        let mut many = of(0..90);
+        many.merge(of(0..9_000), "x_");
+        let mut few = of(0..90);
+        of(0..9_000).into_iter().for_each(|one| few.merge(Fields::from_iter([one]), "x_"));
+        assert_eq!(many, few);
+        assert_eq!(many.iter().count(), 9_000, "each value of a name that comes a hundred times");
+        let longest = many.iter().map(|(name, _)| name.len()).max();
+        assert!(longest < Some(20), "names do not grow with their number: {longest:?}");
+        // Four hundred thousand members, half of them of one name: as long as it takes to read them.
+        let long: Fields = (0..200_000).map(|n| (format!("m{n}"), Raw::string("a"))).collect();
+        let same: Fields = (0..200_000).map(|n| ("m".to_owned(), Raw::new(&n).unwrap())).collect();
+        let mut all = long;
+        all.merge(same, "x_");
+        assert_eq!(all.iter().count(), 400_000);
+    }
+
+    #[test]
     fn fields_merge_without_loss() {
         let mut one = record(r#"{"id":1,"name":"a"}"#).fields().unwrap();
         one.merge(record(r#"{"id":2,"name":"a","x":null}"#).fields().unwrap(), "user_");

@@ -78,7 +78,8 @@ impl Part {
 }
 
 impl Fields {
-    /// Takes one value out, as [`Tree::take`] does.
+    /// Takes what stands at a path of member names out; objects that hold nothing else go with it. A path through an array
+    /// takes nothing, and null counts as nothing.
     pub fn take_at(&mut self, path: &str) -> Option<Raw> {
         let mut tree = Tree::of(std::mem::take(self));
         let taken = tree.take(path);
