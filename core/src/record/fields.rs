@@ -1,6 +1,11 @@
 //! The members of an object: what a mapping takes apart and puts together again.
 
-use std::{collections::HashMap, fmt, ops::Range};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+};
 
 use bytes::Bytes;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -120,17 +125,21 @@ impl Fields {
 
     /// The same for so many that looking through all names for each one would take its time.
     fn merge_many(&mut self, other: Fields, prefix: &str) {
-        let mut places: HashMap<String, usize> = HashMap::with_capacity(self.0.len() + other.0.len());
+        let hasher = RandomState::new();
+        // The names themselves stand where they are: a million of them take memory enough once.
+        let mut places: HashMap<u64, usize> = HashMap::with_capacity(self.0.len() + other.0.len());
         for (place, (name, _)) in self.0.iter().enumerate() {
-            places.entry(name.clone()).or_insert(place);
+            places.entry(hasher.hash_one(name)).or_insert(place);
         }
         for (name, value) in other.0 {
-            let name = match places.get(&name) {
+            let name = match places.get(&hasher.hash_one(&name)) {
                 None => name,
-                Some(place) if self.0[*place].1 == value => continue,
-                Some(_) => free_name(prefix, &name, self.0.len(), |name| !places.contains_key(name)),
+                Some(place) if self.0[*place].0 == name && self.0[*place].1 == value => continue,
+                Some(_) => free_name(prefix, &name, self.0.len(), |name| {
+                    !places.contains_key(&hasher.hash_one(name))
+                }),
             };
-            places.insert(name.clone(), self.0.len());
+            places.insert(hasher.hash_one(&name), self.0.len());
             self.0.push((name, value));
         }
     }
