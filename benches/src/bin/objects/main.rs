@@ -99,7 +99,8 @@ fn main() {
             serve(List { rows, page }, listener, |address| println!("{address}"));
         }
         What::Postgres => {
-            println!("{}", Target::start(Into::Postgres).at(""));
+            let server = Target::start(Into::Postgres);
+            println!("{}", server.at(""));
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         }
         What::Side { name, source, at, into } => {
