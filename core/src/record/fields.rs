@@ -108,7 +108,8 @@ impl Fields {
     /// Adds the members of `other` whose names are free; the others get `prefix` before their name, so that nothing
     /// is lost.
     pub fn merge(&mut self, other: Fields, prefix: &str) {
-        if self.0.len() * other.0.len() > FEW * FEW {
+        // Each is looked for among all that are there by then, those that came with it too.
+        if (self.0.len() + other.0.len()) * other.0.len() > FEW * FEW {
             return self.merge_many(other, prefix);
         }
         for (name, value) in other.0 {
@@ -198,7 +199,7 @@ impl Fields {
     }
 }
 
-/// Up to so many members each, two objects are merged without looking their names up.
+/// Up to so many members in all, two objects are merged without looking their names up.
 const FEW: usize = 64;
 
 /// A free name for a member whose own is taken: with `prefix`, then with underscores; where these are taken too, with

@@ -336,6 +336,10 @@ mod tests {
         assert_eq!(many.iter().count(), 9_000, "each value of a name that comes a hundred times");
         let longest = many.iter().map(|(name, _)| name.len()).max();
         assert!(longest < Some(20), "names do not grow with their number: {longest:?}");
+        // A million into none: as long as it takes to read them.
+        let mut none = Fields::default();
+        none.merge((0..1_000_000).map(|n| (format!("m{n}"), Raw::string("a"))).collect(), "x_");
+        assert_eq!(none.iter().count(), 1_000_000);
         // Four hundred thousand members, half of them of one name: as long as it takes to read them.
         let long: Fields = (0..200_000).map(|n| (format!("m{n}"), Raw::string("a"))).collect();
         let same: Fields = (0..200_000).map(|n| ("m".to_owned(), Raw::new(&n).unwrap())).collect();
