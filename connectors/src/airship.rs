@@ -104,33 +104,28 @@ impl EventSource for Airship {
         if native == "PUSH_BODY" {
             return Ok(Vec::new());
         }
-        let mut rest = item.fields()?;
-        let mut device = rest.take_fields("device");
-        let mut properties = device.take_fields("attributes");
+        let mut rest = item.tree()?;
+        let mut properties = rest.take_fields("device.attributes")?;
+        let [device, body, user] =
+            [rest.take_fields("device")?, rest.take_fields("body")?, rest.take_fields("user")?];
+        let mut rest = rest.close();
         let name =
             WEBHOOK.by_native(&native).map_or_else(|| title_case(&native), |call| call.name.to_owned());
+        let channel = device.first_text(&["channel", "ios_channel", "android_channel", "amazon_channel"]);
         let call = Call::track(name)
             .id(rest.take_text("id"))
             .at(event.time("occurred")?)
-            .user(event.first_text(&["device.named_user_id", "user.named_user_id"])?)
-            .anonymous(event.first_text(&[
-                "device.channel",
-                "device.ios_channel",
-                "device.android_channel",
-                "device.amazon_channel",
-                "user.contact_id",
-            ])?)
-            .context("app.version", event.text("device.attributes.app_version")?.as_deref())
-            .context("device.model", event.text("device.attributes.device_model")?.as_deref())
-            .context("device.type", event.text("device.device_type")?.as_deref())
-            .context("timezone", event.text("device.attributes.iana_timezone")?.as_deref());
+            .user(device.text("named_user_id").or_else(|| user.text("named_user_id")))
+            .anonymous(channel.or_else(|| user.text("contact_id")))
+            .context("app.version", properties.text("app_version").as_deref())
+            .context("device.model", properties.text("device_model").as_deref())
+            .context("device.type", device.text("device_type").as_deref())
+            .context("timezone", properties.text("iana_timezone").as_deref());
         rest.rename("offset", "airship_offset");
         rest.take("occurred");
         rest.take("type");
-        let body = rest.take_fields("body");
-        let user = rest.take_fields("user");
         for (more, prefix) in [(body, "body_"), (device, "device_"), (user, "user_"), (rest, "")] {
-            let named = more.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone()));
+            let named = more.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value));
             properties.merge(named.collect(), "event_");
         }
         Ok(vec![call.properties(properties).into()])

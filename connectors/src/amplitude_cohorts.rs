@@ -63,15 +63,10 @@ impl EventSource for AmplitudeCohorts {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let of = |path: &str| item.envelope.get::<String>(path);
-        let is_member = match item.envelope.text("in_cohort")?.as_deref() {
-            Some("true") => true,
-            Some("false") => false,
-            _ => {
-                return Err(Error::unexpected(
-                    "in_cohort is neither true nor false: see the template in the docs",
-                ));
-            }
-        };
+        let is_member = item.envelope.text("in_cohort")?.and_then(|text| text.parse::<bool>().ok());
+        let neither =
+            || Error::unexpected("in_cohort is neither true nor false: see the template in the docs");
+        let is_member = is_member.ok_or_else(neither)?;
         let name = format!("[Amplitude] {} ({})", of("cohort_name")?, of("cohort_id")?);
         let mut call = MAPPING.fill(item, Call::identify())?;
         call.properties.set(name, Raw::new(&is_member)?);

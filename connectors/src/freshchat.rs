@@ -69,10 +69,8 @@ impl EventSource for Freshchat {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let is_user = item.record.text("actor.actor_type")?.as_deref() == Some("user");
-        let mapping = match is_user {
-            true => Mapping { user: "actor.actor_id|data.message.user_id", ..MAPPING },
-            false => MAPPING,
-        };
+        let of_user = Mapping { user: "actor.actor_id|data.message.user_id", ..MAPPING };
+        let mapping = if is_user { of_user } else { MAPPING };
         Ok(vec![mapping.call(item)?.into()])
     }
 }

@@ -69,8 +69,7 @@ impl EventSource for Jebbit {
         let dated = item.record.text("data.experience_date")?.and_then(|text| parse_time(&text));
         let finished = MAPPING.fill(item, CALLS[0].call())?.at(dated.or_else(|| sent(item)));
         let mut known = Call { kind: CallKind::Identify, name: None, ..finished.clone() };
-        known.properties =
-            item.record.part("data")?.map(|data| data.fields()).transpose()?.unwrap_or_default();
+        known.properties = item.tree()?.take_fields("data")?;
         known.properties.clear_columns(&finished, "trait_");
         Ok(vec![finished.into(), known.into()])
     }

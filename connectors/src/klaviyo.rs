@@ -95,26 +95,30 @@ fn event(item: &Item<'_>) -> Result<(Call, Option<String>)> {
     }
     let record = &item.record;
     let topic: String = record.get("topic")?;
-    let mut rest = item.fields()?;
-    let mut payload = rest.take_fields("payload");
-    let mut data = payload.take_fields("data");
-    let mut attributes = data.take_fields("attributes");
-    let mut properties = attributes.take_fields("event_properties");
+    let mut rest = item.tree()?;
+    let mut properties = rest.take_fields("payload.data.attributes.event_properties")?;
+    let mut attributes = rest.take_fields("payload.data.attributes")?;
+    let mut data = rest.take_fields("payload.data")?;
+    let payload = rest.take_fields("payload")?;
     for (theirs, ours) in NAMES {
         properties.rename(theirs, ours);
     }
     properties.rename("$message", if topic.contains("email") { "email_id" } else { "message_id" });
 
-    let metric = properties.record().indexed();
     let person = record.text("payload.included[type=profile].attributes.external_id")?;
     let phone = record.text("payload.included[type=profile].attributes.phone_number")?;
     let email = match record.text("payload.included[type=profile].attributes.email")? {
-        None => metric.first_text(&["Recipient Email Address", "email", "$email"])?,
+        None => properties.first_text(&["Recipient Email Address", "email", "$email"]),
         email => email,
     };
     let campaign = match record.text("payload.included[type=attribution].relationships.campaign.data.id")? {
-        None => metric.first_text(&["$flow", "email_id", "message_id"])?,
+        None => properties.first_text(&["$flow", "email_id", "message_id"]),
         campaign => campaign,
+    };
+    let ip = properties.first_text(&["ip", "IP Address", "ip_address"]);
+    let agent = match properties.first_text(&["User Agent", "user_agent"]) {
+        None => record.text("payload.data.attributes.event_properties.$internal.User Agent")?,
+        agent => agent,
     };
     if properties.get("campaign_id").is_none() {
         properties.set_text("campaign_id", campaign.as_deref());
@@ -123,9 +127,9 @@ fn event(item: &Item<'_>) -> Result<(Call, Option<String>)> {
     data.rename("id", "event_id");
     data.rename("type", "event_type");
     attributes.rename("timestamp", "event_timestamp");
-    for (around, prefix) in
-        [(attributes, "event_"), (data, "event_"), (payload, "payload_"), (rest, "webhook_")]
-    {
+    let around =
+        [(attributes, "event_"), (data, "event_"), (payload, "payload_"), (rest.close(), "webhook_")];
+    for (around, prefix) in around {
         properties.merge(around, prefix);
     }
     let metric_name = || title_case(topic.split_once('.').map_or(&topic, |(_, metric)| metric));
@@ -139,11 +143,8 @@ fn event(item: &Item<'_>) -> Result<(Call, Option<String>)> {
             .properties(properties)
             .person(person, email)
             .context("traits.phone", phone.as_deref())
-            .context("ip", metric.first_text(&["ip", "IP Address", "ip_address"])?.as_deref())
-            .context(
-                "userAgent",
-                metric.first_text(&["User Agent", "user_agent", "$internal.User Agent"])?.as_deref(),
-            );
+            .context("ip", ip.as_deref())
+            .context("userAgent", agent.as_deref());
     if let Some(meta) = item.envelope.at("meta")? {
         call.context.set("webhook", meta);
     }

@@ -59,6 +59,8 @@ const MAPPING: Mapping = Mapping {
         ("sessionId", "session_id"),
         ("urlNavigated", "url"),
     ],
+    // The visitor's events come a second time there, and every call would repeat them all.
+    once: &["data.endUser.recordedEvents", "data.companyAccount"],
     calls: CALLS,
     ..Mapping::NEW
 };
@@ -78,21 +80,14 @@ impl EventSource for Navattic {
         let mut call = MAPPING.call(item)?;
         let mut around = call.properties.take_fields("data");
         let account = around.take("companyAccount").and_then(Raw::record);
-        if item.index > 0 {
-            // Every event would repeat them all.
-            around.take_at("endUser.recordedEvents");
-        }
         call.properties.merge(around, "session_");
         if call.kind == CallKind::Identify {
             call.properties.set_text("email", item.envelope.text("data.endUser.mostRecentEmail")?.as_deref());
             call.properties.set_text("name", item.envelope.text("data.endUser.mostRecentName")?.as_deref());
         }
-        let mut out = vec![Output::Call(call.clone())];
-        if let (0, Some(account)) = (item.index, account) {
-            let user = call.user_id.or(call.anonymous_id);
-            out.push(company(&account, user)?.at(closed).into());
-        }
-        Ok(out)
+        let user = call.user_id.clone().or_else(|| call.anonymous_id.clone());
+        let company = account.map(|account| company(&account, user)).transpose()?.map(|call| call.at(closed));
+        Ok([Some(call), company].into_iter().flatten().map(Output::Call).collect())
     }
 }
 

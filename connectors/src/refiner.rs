@@ -73,10 +73,8 @@ impl EventSource for Refiner {
 /// The members of the object at `path` that have a value, named as Refiner names traits at Segment.
 fn prefixed(item: &Item<'_>, path: &str) -> Result<Fields> {
     // Where there are none, this is an empty array.
-    let Some(object) = item.record.at(path)?.and_then(Raw::record) else { return Ok(Fields::default()) };
-    let fields = object.fields()?;
-    let filled = fields.iter().filter(|(_, value)| !value.is_null());
-    Ok(filled.map(|(name, value)| (format!("refiner_{name}"), value.clone())).collect())
+    let filled = item.tree()?.take_fields(path)?.into_iter().filter(|(_, value)| !value.is_null());
+    Ok(filled.map(|(name, value)| (format!("refiner_{name}"), value)).collect())
 }
 
 const PERSON: &str = "uuid text, project_uuid text, remote_id text, email text, display_name text, \

@@ -68,10 +68,8 @@ impl EventSource for Voucherify {
 
     fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
         let kind = item.record.first_text(&["event.type", "type"])?;
-        let mapping = match kind.as_deref() {
-            Some("customer.created" | "customer.updated") => CUSTOMER,
-            _ => MAPPING,
-        };
+        let is_customer = matches!(kind.as_deref(), Some("customer.created" | "customer.updated"));
+        let mapping = if is_customer { CUSTOMER } else { MAPPING };
         Ok(vec![mapping.call(item)?.into()])
     }
 }

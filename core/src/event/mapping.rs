@@ -65,6 +65,8 @@ pub struct Mapping<'m> {
     /// The context's member that holds what surrounds the items (`radar`); "" puts it among the properties, which are
     /// the traits of an identify call.
     pub around: &'static str,
+    /// Members of what surrounds the items that the first one's call alone has: what is long, or about no item of them.
+    pub once: &'static [&'static str],
 }
 
 impl Mapping<'static> {
@@ -87,6 +89,7 @@ impl Mapping<'static> {
         lift: &[],
         prefix: "event_",
         around: "",
+        once: &[],
     };
 }
 
@@ -133,7 +136,7 @@ impl Mapping<'_> {
         for (path, from) in self.context {
             call = call.context(path, text(item, from)?.as_deref());
         }
-        let mut around = item.around()?;
+        let mut around = item.around_but(self.once)?;
         if !self.around.is_empty() && !around.is_empty() {
             call.context.set_at(self.around, std::mem::take(&mut around).raw());
         }
@@ -171,7 +174,7 @@ impl Mapping<'_> {
         said: impl Iterator<Item = &'p str>,
         around: Fields,
     ) -> Result<Fields> {
-        let mut rest = Tree::of(item.fields()?);
+        let mut rest = Tree::of(&item.record)?;
         for path in said.chain(self.secret.iter().copied()) {
             rest.take(path);
         }

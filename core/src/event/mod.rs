@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     http::{Api, Client},
     object::{Account, Change, Request},
-    record::{Fields, Record},
+    record::{Fields, Record, Tree},
     signature::Signature,
     spec::{Call, CallType},
 };
@@ -218,9 +218,22 @@ impl<'a> Item<'a> {
         self.within.map_or_else(|| Ok(Fields::default()), |envelope| envelope.around(self.surface.items))
     }
 
+    /// The same; for items behind the first without what stands at the paths `once`.
+    fn around_but(&self, once: &'static [&'static str]) -> Result<Fields> {
+        match self.within {
+            Some(envelope) if self.index > 0 => envelope.around_later(self.surface.items, once),
+            _ => self.around(),
+        }
+    }
+
     /// Its members, to be taken apart.
     pub fn fields(&self) -> Result<Fields> {
         self.record.fields()
+    }
+
+    /// The same, to be taken apart by their paths: quicker where it is deep.
+    pub fn tree(&self) -> Result<Tree> {
+        Tree::of(&self.record)
     }
 
     /// This item with another record, that stands by itself: for what a vendor has packed into text, or wrapped twice.

@@ -31,26 +31,41 @@ pub struct Envelope {
     pub record: Record,
     /// Its members without the list of the items: the same for all of them, and found for the first that asks.
     around: OnceLock<Result<Fields>>,
+    /// Those for the items behind the first, and the paths that were left out for them.
+    later: OnceLock<(Paths, Result<Fields>)>,
 }
+
+type Paths = &'static [&'static str];
 
 impl Envelope {
     fn new(record: Record) -> Arc<Self> {
-        Arc::new(Self { record: record.indexed(), around: OnceLock::new() })
+        Arc::new(Self { record: record.indexed(), around: OnceLock::new(), later: OnceLock::new() })
     }
 
     /// Its members without the list that its items stand in.
     pub(super) fn around(&self, items: Items) -> Result<Fields> {
-        self.around.get_or_init(|| self.without_items(items)).clone()
+        self.around.get_or_init(|| self.without(items, &[])).clone()
     }
 
-    fn without_items(&self, items: Items) -> Result<Fields> {
+    /// The same without what stands at the paths `once`.
+    pub(super) fn around_later(&self, items: Items, once: Paths) -> Result<Fields> {
+        match self.later.get_or_init(|| (once, self.without(items, once))) {
+            (known, around) if *known == once => around.clone(),
+            _ => self.without(items, once),
+        }
+    }
+
+    fn without(&self, items: Items, once: Paths) -> Result<Fields> {
         let (Items::Json(paths) | Items::FormJson(_, paths)) = items else { return Ok(Fields::default()) };
-        let mut around = Tree::of(self.record.fields()?);
+        let mut around = Tree::of(&self.record)?;
         for path in paths.split('|') {
             // Behind a star the envelope is what the star found. What stands at a path after the first one is no list of ours.
             if around.take(path.rsplit_once(".*.").map_or(path, |(_, inside)| inside)).is_some() {
                 break;
             }
+        }
+        for path in once {
+            around.take(path);
         }
         Ok(around.close())
     }

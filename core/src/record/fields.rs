@@ -57,6 +57,16 @@ impl Fields {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    /// The member of that name as text, if it is a scalar that says anything.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.get(name)?.text().filter(|text| !text.is_empty())
+    }
+
+    /// The first of these members that says anything, as text.
+    pub fn first_text(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.text(name))
+    }
+
     /// Takes the member of that name out.
     pub fn take(&mut self, name: &str) -> Option<Raw> {
         let place = self.0.iter().position(|(known, _)| known == name)?;

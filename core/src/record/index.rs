@@ -66,7 +66,7 @@ impl Index {
                     None => (None, None),
                     Some(place) => {
                         let member = &self.0[place];
-                        (Some(&json[member.value()]), Some(place + 1..member.end as usize))
+                        (Some(&json[member.value()]), Some(self.inside(place)))
                     }
                 },
             };
@@ -78,27 +78,34 @@ impl Index {
         Ok(Some(here))
     }
 
-    /// The outermost members: their names between quotes, and their values.
-    pub fn members(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-        let mut place = 0;
+    /// How many members there are, those of the objects inside too.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The outermost among the members at these places.
+    pub fn outermost(&self, places: Range<usize>) -> impl Iterator<Item = usize> {
+        let mut next = places.start;
         std::iter::from_fn(move || {
-            let member = self.0.get(place)?;
-            place = member.end as usize;
-            Some((member.name(), member.value()))
+            let place = next;
+            next = self.0.get(place).filter(|_| place < places.end)?.end as usize;
+            Some(place)
         })
+    }
+
+    /// Where the name of the member at `place` stands, between its quotes, and its value.
+    pub fn member(&self, place: usize) -> (Range<usize>, Range<usize>) {
+        (self.0[place].name(), self.0[place].value())
+    }
+
+    /// The places of the members inside the one at `place`.
+    pub fn inside(&self, place: usize) -> Range<usize> {
+        place + 1..self.0[place].end as usize
     }
 
     /// The last member of that name among these.
     fn last(&self, json: &[u8], members: Range<usize>, name: &str) -> Option<usize> {
-        let (mut place, mut found) = (members.start, None);
-        while place < members.end {
-            let member = &self.0[place];
-            if is_named(&json[member.name()], name) {
-                found = Some(place);
-            }
-            place = member.end as usize;
-        }
-        found
+        self.outermost(members).filter(|place| is_named(&json[self.0[*place].name()], name)).last()
     }
 }
 

@@ -32,7 +32,7 @@ use index::Index;
 pub(crate) use list::list;
 pub use raw::Raw;
 pub use scan::{Next, Scan};
-pub(crate) use tree::Tree;
+pub use tree::Tree;
 
 /// One JSON object that a vendor sent, as a counted slice of the body it came in.
 #[derive(Clone)]
@@ -158,7 +158,9 @@ impl Record {
     /// Its members, in order.
     pub fn fields(&self) -> Result<Fields> {
         match self.index() {
-            Some(index) => Fields::listed(&self.json, index.members()),
+            Some(index) => {
+                Fields::listed(&self.json, index.outermost(0..index.len()).map(|place| index.member(place)))
+            }
             None => Fields::of(&self.json),
         }
     }
