@@ -1,6 +1,8 @@
 //! A Bloom filter in blocks: it tells of most ids without a read that they are not there. One id's bits are all in the same eight words,
 //! which about fifty ids share, so that asking costs one line of the processor's cache.
 
+use std::io::{self, Read, Write};
+
 /// Bits for each id: one of about fifty unknown ids is said to be there, perhaps.
 const BITS: usize = 10;
 
@@ -17,15 +19,24 @@ impl Bloom {
         Self { words: if groups * 64 > most { Vec::new() } else { vec![0; groups * 8] } }
     }
 
-    /// Of the words that [`words`](Self::words) gave; without any where they would take more than `most` bytes.
-    pub fn from_words(words: Vec<u64>, most: usize) -> Self {
-        let filter = Self { words };
-        if filter.bytes() > most || !filter.words.len().is_multiple_of(8) { Self::default() } else { filter }
+    /// What [`write`](Self::write) wrote, in so many bytes; without words where they would take more than `most` bytes.
+    pub fn read(mut from: impl Read, bytes: usize, most: usize) -> io::Result<Self> {
+        if bytes > most || !bytes.is_multiple_of(64) {
+            return io::copy(&mut from.take(bytes as u64), &mut io::sink()).map(|_| Self::default());
+        }
+        let mut words = vec![0; bytes / 8];
+        for word in &mut words {
+            let mut eight = [0; 8];
+            from.read_exact(&mut eight)?;
+            *word = u64::from_le_bytes(eight);
+        }
+        Ok(Self { words })
     }
 
-    /// What it is made of.
-    pub fn words(&self) -> &[u64] {
-        &self.words
+    /// Writes its words, eight bytes each, the lowest first; give it something that gathers them.
+    pub fn write(&self, mut to: impl Write) -> io::Result<()> {
+        self.words.iter().try_for_each(|word| to.write_all(&word.to_le_bytes()))?;
+        to.flush()
     }
 
     /// Bytes of memory that it takes.

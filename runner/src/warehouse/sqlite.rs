@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -228,6 +229,14 @@ pub(super) enum Trouble {
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
+    }
+}
+
+/// Reading and writing a blob piece by piece.
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        let other = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+        Self::Sqlite(error.downcast().unwrap_or_else(other))
     }
 }
 

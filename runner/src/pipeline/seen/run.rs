@@ -60,15 +60,17 @@ impl Run {
             return Err(damaged());
         }
         file.seek(SeekFrom::Start(blocks * BLOCK as u64))?;
-        let mut tail = vec![0; (blocks + words) as usize * 8];
-        file.read_exact(&mut tail)?;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&tail), &foot[..28]);
-        if foot[28..] != crc.to_le_bytes() {
+        let mut tail = BufReader::new(Summed::new((&file).take((blocks + words) * 8)));
+        let mut fences = vec![0; blocks as usize];
+        for fence in &mut fences {
+            let mut eight = [0; 8];
+            tail.read_exact(&mut eight)?;
+            *fence = u64::from_le_bytes(eight);
+        }
+        let filter = Bloom::read(&mut tail, words as usize * 8, most)?;
+        if foot[28..] != crc32c::crc32c_append(tail.get_ref().sum, &foot[..28]).to_le_bytes() {
             return Err(damaged());
         }
-        let mut words = tail.chunks_exact(8).map(|eight| number_at(eight, 0));
-        let fences = words.by_ref().take(blocks as usize).collect();
-        let filter = Bloom::from_words(words.collect(), most);
         Ok(Self { number, count, newest, file, fences, filter, block: (None, 0, vec![0; BLOCK]) })
     }
 
@@ -201,16 +203,17 @@ impl Writer {
         if !self.block.is_empty() {
             self.end_block()?;
         }
-        let words = self.fences.iter().chain(self.filter.words());
-        let tail: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+        let mut tail = BufWriter::new(Summed::new(&mut self.file));
+        self.fences.iter().try_for_each(|fence| tail.write_all(&fence.to_le_bytes()))?;
+        self.filter.write(&mut tail)?;
+        let sum = tail.into_inner().map_err(io::IntoInnerError::into_error)?.sum;
         let mut foot = Vec::with_capacity(FOOT);
-        for number in [self.count, self.newest, self.filter.words().len() as u64] {
+        for number in [self.count, self.newest, self.filter.bytes() as u64 / 8] {
             foot.extend_from_slice(&number.to_le_bytes());
         }
         foot.extend_from_slice(MAGIC);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&tail), &foot);
+        let crc = crc32c::crc32c_append(sum, &foot);
         foot.extend_from_slice(&crc.to_le_bytes());
-        self.file.write_all(&tail)?;
         self.file.write_all(&foot)?;
         self.file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         let path = Run::path(&self.folder, self.number);
@@ -218,6 +221,38 @@ impl Writer {
         #[cfg(unix)]
         File::open(&self.folder)?.sync_all()?;
         Ok(())
+    }
+}
+
+/// Passes bytes on, and sums them up on the way: what is long is never in memory as a whole for it.
+struct Summed<T> {
+    inner: T,
+    sum: u32,
+}
+
+impl<T> Summed<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, sum: 0 }
+    }
+}
+
+impl<T: Read> Read for Summed<T> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.sum = crc32c::crc32c_append(self.sum, &into[..read]);
+        Ok(read)
+    }
+}
+
+impl<T: Write> Write for Summed<T> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(from)?;
+        self.sum = crc32c::crc32c_append(self.sum, &from[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -6,9 +6,12 @@
 //! merged in the same way. A filter in memory for each run tells of most ids that they are not in it; where it says perhaps, the
 //! run is asked. All of it is part of the load's transaction.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    io::{BufReader, BufWriter},
+};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, MAIN_DB, blob::ZeroBlob, params};
 use sha2::{Digest, Sha256};
 
 use super::{Trouble, grow::NUMBER};
@@ -73,15 +76,14 @@ impl Ids {
 
     fn open_with(db: &Connection, most: usize) -> Result<Self, Trouble> {
         let mut ids = Self { most, ..Self::none() };
-        let mut find =
-            db.prepare("SELECT run, count, filter FROM _headwater_ids_runs ORDER BY count, run DESC")?;
+        let mut find = db.prepare("SELECT run, count FROM _headwater_ids_runs ORDER BY count, run DESC")?;
         let mut rows = find.query([])?;
         while let Some(row) = rows.next()? {
-            let words: Vec<u8> = row.get(2)?;
-            let words = words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-            let filter = Bloom::from_words(words, ids.room());
-            let count: i64 = row.get(1)?;
-            ids.runs.push(Run { number: row.get(0)?, count: count.unsigned_abs(), filter });
+            let (number, count): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let filter = db.blob_open(MAIN_DB, c"_headwater_ids_runs", c"filter", number, true)?;
+            let bytes = filter.len();
+            let filter = Bloom::read(BufReader::new(filter), bytes, ids.room())?;
+            ids.runs.push(Run { number, count: count.unsigned_abs(), filter });
         }
         ids.runs.sort_by_key(|run| std::cmp::Reverse(run.number));
         let mut find = db.prepare("SELECT entries FROM _headwater_ids_new")?;
@@ -209,7 +211,8 @@ impl Ids {
             table_of(run.number),
             all.join(" UNION ALL ")
         ))?;
-        for run in &merged {
+        // Their filters go before the new one comes.
+        for run in merged {
             db.execute_batch(&format!("DROP TABLE {}", table_of(run.number)))?;
             db.execute("DELETE FROM _headwater_ids_runs WHERE run = ?1", [run.number])?;
         }
@@ -238,11 +241,14 @@ impl Ids {
                 filter.add(one, other);
             }
         }
-        let words: Vec<u8> = filter.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+        // Written into its place piece by piece: megabytes of it would be there twice otherwise, and stay with the allocator.
+        let place = ZeroBlob(i32::try_from(filter.bytes()).unwrap_or(0));
         db.execute(
             "INSERT INTO _headwater_ids_runs VALUES (?1, ?2, ?3)",
-            params![run.number, i64::try_from(run.count).unwrap_or(i64::MAX), words],
+            params![run.number, i64::try_from(run.count).unwrap_or(i64::MAX), place],
         )?;
+        let place = db.blob_open(MAIN_DB, c"_headwater_ids_runs", c"filter", run.number, false)?;
+        filter.write(BufWriter::new(place))?;
         run.filter = if filter.bytes() <= self.room() { filter } else { Bloom::default() };
         self.runs.insert(0, run);
         Ok(())
