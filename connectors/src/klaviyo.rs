@@ -105,12 +105,14 @@ fn event(item: &Item<'_>) -> Result<(Call, Option<String>)> {
     }
     properties.rename("$message", if topic.contains("email") { "email_id" } else { "message_id" });
 
-    let person = record.text("payload.included[type=profile].attributes.external_id")?;
-    let phone = record.text("payload.included[type=profile].attributes.phone_number")?;
-    let email = match record.text("payload.included[type=profile].attributes.email")? {
-        None => properties.first_text(&["Recipient Email Address", "email", "$email"]),
-        email => email,
-    };
+    // Looked for once: it stands in a list.
+    let profile = record.part("payload.included[type=profile].attributes")?;
+    let profile = profile.map(|profile| profile.fields()).transpose()?.unwrap_or_default();
+    let person = profile.text("external_id");
+    let phone = profile.text("phone_number");
+    let email = profile
+        .text("email")
+        .or_else(|| properties.first_text(&["Recipient Email Address", "email", "$email"]));
     let campaign = match record.text("payload.included[type=attribution].relationships.campaign.data.id")? {
         None => properties.first_text(&["$flow", "email_id", "message_id"]),
         campaign => campaign,

@@ -21,4 +21,4 @@ mod taker;
 mod vault;
 mod vendors;
 
-use headwater_tests::{disk, house, is_long, root, vendor};
+use headwater_tests::{disk, house, is_long, root, stall, vendor};

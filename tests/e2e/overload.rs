@@ -13,6 +13,7 @@ use crate::{
     disk::Disk,
     house::{House, until},
     received::Site,
+    stall::Stall,
 };
 
 /// More memory than this, in MiB, would not be bounded by what is configured.
@@ -103,6 +104,75 @@ fn slow_large_bodies_are_shed_and_memory_stays_bounded() {
     if let Some(peak) = peak {
         assert!(peak < PEAK, "{peak} MiB");
     }
+}
+
+/// A batch of a hundred calls in 400 KB, none of them in another one; the first one's id.
+fn large_batch(number: usize) -> (String, String) {
+    let id = |call: usize| format!("batch-{number}-{call}");
+    let text = "x".repeat(3_900);
+    let calls: Vec<Value> = (0..100)
+        .map(|call| {
+            json!({ "type": "track", "event": "E", "userId": "u", "messageId": id(call), "properties": { "text": text } })
+        })
+        .collect();
+    (id(0), json!({ "writeKey": "wk", "batch": calls }).to_string())
+}
+
+#[test]
+fn a_disk_that_stalls_makes_senders_wait_or_come_again_and_memory_stays_bounded() {
+    let mut house = House::new("[[source]]\nname = \"site\"\nconnector = \"segment\"\nwrite_key = \"wk\"\n");
+    let disk = Stall::prepare(&mut house);
+    let site = Site::at(house);
+    site.lives();
+    let (address, before) = (address(&site), site.service.running.peak());
+    disk.begin();
+    // 480 MB in all: many times what may wait for the disk.
+    let senders: Vec<_> = (0..8)
+        .map(|thread| {
+            let send = move |number| {
+                let (id, body) = large_batch(number);
+                let mut stream = begin(address, "/v1/batch", body.len(), 0).ok()?;
+                // It may have been turned away in the midst of it.
+                let _ = stream.write_all(body.as_bytes());
+                Some((id, stream))
+            };
+            std::thread::spawn(move || (0..150).filter_map(|n| send(thread * 150 + n)).collect::<Vec<_>>())
+        })
+        .collect();
+    let open: Vec<_> = senders.into_iter().flat_map(|sender| sender.join().expect("a sender ends")).collect();
+    assert!(open.len() > 1_100, "{} connections", open.len());
+    let peak = site.service.running.peak();
+    disk.end();
+    let (mut taken, mut shed) = (Vec::new(), 0);
+    for (id, mut stream) in open {
+        match answer(&mut stream) {
+            Some((200, _)) => taken.push(id),
+            Some((503, head)) => {
+                assert!(head.contains("retry-after: "), "{head}");
+                shed += 1;
+            }
+            // Turned away while its body was under way.
+            None => shed += 1,
+            Some((status, head)) => panic!("{status}: {head}"),
+        }
+    }
+    eprintln!(
+        "{} batches were taken, {shed} told to come again; peak {before:?} → {peak:?} MiB",
+        taken.len()
+    );
+    assert!(taken.len() > 20 && shed > 500, "{} were taken, {shed} told to come again", taken.len());
+    if let Some(peak) = peak {
+        assert!(peak < PEAK, "{peak} MiB");
+    }
+    site.lives();
+    until("what was taken is there", || {
+        let first = "SELECT count(*) FROM tracks WHERE id GLOB 'batch-*-0'";
+        site.house.number("site", first) >= taken.len() as i64
+    });
+    for id in taken {
+        assert_eq!(site.tracks(&id), 1, "{id} was taken");
+    }
+    site.house.balances();
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod fixture;
 pub mod house;
 pub mod postgres;
 mod process;
+pub mod stall;
 pub mod subject;
 #[cfg(feature = "program")]
 pub mod vendor;
