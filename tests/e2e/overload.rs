@@ -142,6 +142,13 @@ fn a_disk_that_stalls_makes_senders_wait_or_come_again_and_memory_stays_bounded(
     let open: Vec<_> = senders.into_iter().flat_map(|sender| sender.join().expect("a sender ends")).collect();
     assert!(open.len() > 1_100, "{} connections", open.len());
     let peak = site.service.running.peak();
+    for (id, stream) in &open {
+        stream.set_nonblocking(true).unwrap();
+        let mut start = [0; 12];
+        let answered = stream.peek(&mut start).is_ok() && start == *b"HTTP/1.1 200";
+        assert!(!answered, "{id} is said to be taken, and is not on the disk");
+        stream.set_nonblocking(false).unwrap();
+    }
     disk.end();
     let (mut taken, mut shed) = (Vec::new(), 0);
     for (id, mut stream) in open {
