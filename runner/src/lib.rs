@@ -14,4 +14,5 @@ pub mod sandbox;
 pub mod service;
 pub mod state;
 pub mod sync;
+mod thread;
 pub mod warehouse;

@@ -23,11 +23,14 @@ use super::{
     state::{Committed, Shared, damaged_path, lock},
     writer::{Job, Queue, Writer},
 };
+use crate::thread::OwnThread;
 
 /// An append-only log in a folder. One process owns the folder; any number of tasks append and read.
 pub struct Log {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Where frames are read.
+    reading: OwnThread,
 }
 
 impl Log {
@@ -57,7 +60,7 @@ impl Log {
             .name("log".into())
             .spawn(move || writer.run())
             .map_err(|error| LogError::Io(format!("cannot start a thread: {error}")))?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+        Ok(Self { shared, writer: Mutex::new(Some(writer)), reading: OwnThread::start("log reads") })
     }
 
     /// Appends one frame and returns its sequence number. It is on the disk then; on an error it will never be read
@@ -94,7 +97,10 @@ impl Log {
     /// the disk is read.
     pub async fn read(&self, from: u64, max_bytes: usize) -> Result<Batch> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || reader::read(&shared, from, max_bytes)).await
+        self.reading
+            .run(move || reader::read(&shared, from, max_bytes))
+            .await
+            .unwrap_or(Err(LogError::Closed))
     }
 
     /// Waits until there is something newer than `seq`, and returns the newest.

@@ -20,10 +20,11 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-use super::{books::Books, frame, thread::OwnThread};
+use super::{books::Books, frame};
 use crate::{
     inbox::{Frame, Log},
     sync::touch,
+    thread::OwnThread,
     warehouse::{
         Load, Reject, Removal, Schema, Warehouse,
         calls::CallBatches,

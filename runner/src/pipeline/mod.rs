@@ -24,7 +24,6 @@ mod normalise;
 pub mod normaliser;
 pub mod replay;
 mod seen;
-mod thread;
 mod validate;
 
 pub use filter::Filter;

@@ -23,9 +23,11 @@ use super::{
     },
     frame::{self, Address},
     normalise::{Fate, Limits, Normalised, normalise, unanswered},
+};
+use crate::{
+    inbox::{Batch, DeliveryKind, Inbox, Log, StoredDelivery},
     thread::OwnThread,
 };
-use crate::inbox::{Batch, DeliveryKind, Inbox, Log, StoredDelivery};
 
 /// Bytes of deliveries that are normalised at once.
 const BATCH: usize = 2 << 20;

@@ -25,6 +25,7 @@ use super::{
     name,
     table::{Cell, TableSpec},
 };
+use crate::thread::OwnThread;
 
 mod calls;
 mod commit;
@@ -73,8 +74,9 @@ impl Warehouse for SqliteWarehouse {
             return Ok(open.clone());
         }
         let path = self.file(name);
-        let writer = blocking(move || Writer::open(path)).await?;
-        let schema = Arc::new(SqliteSchema { writer: Arc::new(Mutex::new(writer)) });
+        let thread = OwnThread::start("tables");
+        let writer = thread.run(move || Writer::open(path)).await??;
+        let schema = Arc::new(SqliteSchema { writer: Arc::new(Mutex::new(writer)), thread });
         // Whoever was first stays: a schema has one writer.
         Ok(lock(&self.open).entry(name.to_owned()).or_insert(schema).clone())
     }
@@ -82,6 +84,8 @@ impl Warehouse for SqliteWarehouse {
 
 struct SqliteSchema {
     writer: Arc<Mutex<Writer>>,
+    /// Where it writes.
+    thread: OwnThread,
 }
 
 /// The one connection that writes a schema, and what it knows of its tables.
@@ -155,14 +159,14 @@ impl Schema for SqliteSchema {
 }
 
 impl SqliteSchema {
-    /// Runs `work` with the connection, on a thread that may block. It ends what it began even if nobody waits for it
+    /// Runs `work` with the connection, on its thread. It ends what it began even if nobody waits for it
     /// any more.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T> {
         let writer = self.writer.clone();
-        blocking(move || {
+        let work = move || {
             let mut writer = lock(&writer);
             if std::mem::replace(&mut writer.doubtful, true) {
                 writer.tables.clear();
@@ -172,8 +176,8 @@ impl SqliteSchema {
             let done = work(&mut writer);
             writer.doubtful = done.is_err();
             done.map_err(|trouble| trouble.explain(&writer.path))
-        })
-        .await
+        };
+        self.thread.run(work).await?
     }
 }
 
