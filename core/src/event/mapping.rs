@@ -374,6 +374,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_long_goes_to_the_first_item_alone() {
+        const ONCE: Mapping = Mapping { once: &["of.history", "gone"], user: "who", ..Mapping::NEW };
+        struct Members;
+        impl EventSource for Members {
+            fn map(&self, item: &Item<'_>) -> Result<Vec<Output>> {
+                let mapping = if item.index == 3 { Mapping { once: &["of"], ..ONCE } } else { ONCE };
+                Ok(vec![mapping.fill(item, Call::identify())?.into()])
+            }
+        }
+        let now = "2026-11-01T00:00:00Z".parse().unwrap();
+        let body =
+            r#"{"of":{"plan":"free","history":[1,2]},"events":[{"who":1},{"who":2},{"who":3},{"who":4}]}"#;
+        let mapped =
+            map_delivery("toy", &Members, &WEBHOOK.surfaces[0], &Delivery::fetched(now, body.into()));
+        let around = |(_, output): &(u32, Output)| match output {
+            Output::Call(call) => call.properties.get("of").map(|of| format!("{of:?}")),
+            Output::Change(_) => panic!("no call"),
+        };
+        let [whole, part] =
+            [r#"{"plan":"free","history":[1,2]}"#, r#"{"plan":"free"}"#].map(|of| Some(of.to_owned()));
+        assert_eq!(mapped.outputs.iter().map(around).collect::<Vec<_>>(), [whole, part.clone(), part, None]);
+    }
+
+    #[test]
     fn the_header_comes_first_and_unlisted_names_are_words() {
         let body = r#"{"events":[{"id":"e1","data":"text"}]}"#;
         let calls = maps(body, Some("orders/paid"));
