@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::split::MAX_FIELDS;
 use crate::{
     error::{Error, Result},
     record::{Fields, Raw, Record},
 };
 
+/// The most fields that one form may hold, and one row of CSV.
+pub const MAX_FIELDS: usize = 10_000;
 /// Brackets deeper than this stay part of the name, so that no name can build a tower.
 const MAX_DEPTH: usize = 32;
 

@@ -29,9 +29,10 @@ use crate::{
 };
 
 pub use finish::{Mapped, map_delivery, map_some};
+pub use form::MAX_FIELDS;
 pub use kit::title_case;
 pub use mapping::Mapping;
-pub use split::{Envelope, MAX_FIELDS, MAX_ITEMS, Piece, split};
+pub use split::{Envelope, MAX_ITEMS, Piece, split};
 
 /// A vendor's webhooks, as one source has set them up.
 ///

@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::{Delivery, Items, Surface, form::FormTree};
+use super::{
+    Delivery, Items, Surface,
+    form::{FormTree, MAX_FIELDS},
+};
 use crate::{
     error::{Error, Result},
     record::{Fields, Raw, Record, Tree, shorten},
@@ -12,8 +15,6 @@ use crate::{
 
 /// The most items that one delivery may hold.
 pub const MAX_ITEMS: usize = 100_000;
-/// The most fields that one form may hold, and one row of CSV.
-pub const MAX_FIELDS: usize = 10_000;
 
 /// An item as it was found.
 #[derive(Clone, Debug)]

@@ -12,9 +12,10 @@ use super::{
     open,
     outbox::{
         Outbox,
+        breaker::Light,
         offer::{Fate, Offer},
-        outcome::{Count, Failed, Outcome},
-        store::{Account, Light, Standing, Store},
+        outcome::{Count, Failed, Outcome, outcomes},
+        store::{Account, Standing, Store},
     },
 };
 use crate::{
@@ -263,15 +264,6 @@ fn settled(
             "why": "calls of this destination have expired, and which ones is not kept: see its counts" }),
         Fate::Send(_) | Fate::Dead(..) => json!({ "outcome": Outcome::Delivered.name() }),
     })
-}
-
-/// A destination's counts, by outcome.
-pub(super) fn outcomes(counts: &[Count], name: &str) -> BTreeMap<&'static str, u64> {
-    let sum = |outcome: Outcome| {
-        let its = counts.iter().filter(|count| count.destination == name && count.outcome == outcome.name());
-        (outcome.name(), its.map(|count| count.n).sum())
-    };
-    Outcome::ALL.into_iter().map(sum).collect()
 }
 
 fn line(account: Account, end: u64) -> Line {

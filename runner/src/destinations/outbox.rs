@@ -32,11 +32,11 @@ mod settled;
 pub mod store;
 mod window;
 
-use breaker::{Breaker, Circuit};
+use breaker::{Breaker, Circuit, Light};
 use offer::{Fate, Offer};
 use outcome::{Outcome, Pile, Step};
 use settled::Settled;
-use store::{Light, Standing, Store};
+use store::{Standing, Store};
 use window::Window;
 
 /// Bytes of the calls log that are read at once.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::super::Fault;
 
 /// So many requests in a row that fail open the circuit. Calls that are sent again do not count: one of them that nobody can take must
@@ -113,6 +115,24 @@ impl Breaker {
     /// Why it is not closed.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref().filter(|_| self.circuit != Circuit::Closed)
+    }
+}
+
+/// A circuit, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Light {
+    /// `closed`, `open` or `half-open`.
+    pub state: String,
+    /// Since when.
+    pub since: Option<String>,
+    /// Why it is not closed.
+    pub reason: Option<String>,
+}
+
+impl Light {
+    /// All is well.
+    pub fn closed() -> Self {
+        Self { state: "closed".to_owned(), since: None, reason: None }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     super::{Fault, Letter},
-    store::Light,
+    breaker::Light,
 };
 
 /// What became of a call, or of a frame that is none.
@@ -114,6 +114,15 @@ pub struct Failed {
     pub reason: String,
     /// The call.
     pub call: String,
+}
+
+/// A destination's counts, by outcome.
+pub fn outcomes(counts: &[Count], name: &str) -> BTreeMap<&'static str, u64> {
+    let sum = |outcome: Outcome| {
+        let its = counts.iter().filter(|count| count.destination == name && count.outcome == outcome.name());
+        (outcome.name(), its.map(|count| count.n).sum())
+    };
+    Outcome::ALL.into_iter().map(sum).collect()
 }
 
 /// What one step changes.

@@ -15,11 +15,11 @@ use headwater_core::error::Result;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use rusqlite_migration::M;
-use serde::Serialize;
 
 use super::{
-    super::{Letter, Room, desk::outcomes},
-    outcome::{Count, Failed, Pile, Step},
+    super::{Letter, Room},
+    breaker::Light,
+    outcome::{Count, Failed, Pile, Step, outcomes},
     settled::Settled,
 };
 
@@ -64,24 +64,6 @@ impl Standing {
     /// How many frames have got their outcome since it began.
     pub fn counted(&self) -> i64 {
         whole(self.settled.position()) - self.began + whole(self.settled.count_ahead())
-    }
-}
-
-/// A circuit, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Light {
-    /// `closed`, `open` or `half-open`.
-    pub state: String,
-    /// Since when.
-    pub since: Option<String>,
-    /// Why it is not closed.
-    pub reason: Option<String>,
-}
-
-impl Light {
-    /// All is well.
-    pub fn closed() -> Self {
-        Self { state: "closed".to_owned(), since: None, reason: None }
     }
 }
 
