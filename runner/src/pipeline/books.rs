@@ -3,11 +3,7 @@
 //!
 //! [`seen`]: super::seen
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use headwater_core::error::{Error, Result};
 use jiff::Timestamp;
@@ -18,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 pub use super::seen::SeenKey;
 use super::seen::{self, Seen};
+use crate::state::Database;
 
 /// What the file is called in errors, in front of its path.
 const BOOKS: &str = "the books in";
@@ -196,7 +193,7 @@ pub struct Ledger {
 
 /// The books.
 #[derive(Clone)]
-pub struct Books(Arc<Mutex<Shelf>>);
+pub struct Books(Database<Shelf>);
 
 /// The file, and what lies beside it.
 struct Shelf {
@@ -218,7 +215,7 @@ impl Books {
         let named = |error: rusqlite::Error| Error::config(format!("{BOOKS} {}: {error}", file.display()));
         let mut seen = Seen::open(&connection, &file.with_file_name("seen")).map_err(named)?;
         seen.forget(&mut connection, today()).map_err(named)?;
-        Ok(Self(Arc::new(Mutex::new(Shelf { db: connection, seen, swept: today() }))))
+        Ok(Self(Database::new("the books", Shelf { db: connection, seen, swept: today() })))
     }
 
     async fn with<T: Send + 'static>(
@@ -232,7 +229,7 @@ impl Books {
         &self,
         work: impl FnOnce(&mut Shelf) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        crate::state::work(&self.0, "the books", work).await
+        self.0.work(work).await
     }
 
     /// A stored position; 0 before the first.

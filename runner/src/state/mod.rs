@@ -19,6 +19,8 @@ use rusqlite_migration::{M, Migrations};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::thread::OwnThread;
+
 pub mod quota;
 pub mod seal;
 pub mod sqlite;
@@ -118,19 +120,41 @@ pub fn open(file: &Path, what: &str, migrations: &[M<'_>]) -> Result<Connection>
     Ok(connection)
 }
 
-/// Works on a database away from the threads that serve requests, one at a time. Errors begin with `what`.
-pub async fn work<D: Send + 'static, T: Send + 'static>(
-    database: &Arc<Mutex<D>>,
+/// A database that is worked on by a thread of its own, away from those that serve requests, one piece of work at a time.
+pub struct Database<D> {
     what: &'static str,
-    work: impl FnOnce(&mut D) -> rusqlite::Result<T> + Send + 'static,
-) -> Result<T> {
-    let database = database.clone();
-    tokio::task::spawn_blocking(move || {
-        work(&mut database.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
-    })
-    .await
-    .map_err(|error| Error::transient(format!("{what}: the work was ended: {error}")))?
-    .map_err(|error| Error::transient(format!("{what}: {error}")))
+    held: Arc<Mutex<D>>,
+    thread: OwnThread,
+}
+
+impl<D: Send + 'static> Database<D> {
+    /// `held` is or has the connection; errors begin with `what`.
+    pub fn new(what: &'static str, held: D) -> Self {
+        Self { what, held: Arc::new(Mutex::new(held)), thread: OwnThread::start("database") }
+    }
+
+    /// What is held, for work that may wait where it is.
+    fn held(&self) -> Arc<Mutex<D>> {
+        self.held.clone()
+    }
+
+    /// Works on it. What has begun is ended even if nobody waits for it any more.
+    pub async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut D) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let held = self.held.clone();
+        let work = move || work(&mut held.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        let done = self.thread.run(work).await;
+        let done = done.map_err(|error| Error::transient(format!("{}: {}", self.what, error.message())))?;
+        done.map_err(|error| Error::transient(format!("{}: {error}", self.what)))
+    }
+}
+
+impl<D> Clone for Database<D> {
+    fn clone(&self) -> Self {
+        Self { what: self.what, held: self.held.clone(), thread: self.thread.clone() }
+    }
 }
 
 /// Says if a database was written by a newer Headwater, which has applied more migrations than this one knows. Nothing is changed, and

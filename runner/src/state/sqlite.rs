@@ -1,10 +1,6 @@
 //! State in one SQLite file, `state.db`, with versions of its tables.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_core::{
@@ -17,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use rusqlite_migration::M;
 use serde_json::{Value, json};
 
-use super::{KeyKind, Keys, Run, State, quota::QuotaLedger, seal::Sealer};
+use super::{Database, KeyKind, Keys, Run, State, quota::QuotaLedger, seal::Sealer};
 
 /// How many runs of each source are kept.
 const RUNS: u32 = 1_000;
@@ -42,7 +38,7 @@ const MIGRATIONS: &[M<'static>] = &[
 /// State in one SQLite file.
 #[derive(Clone)]
 pub struct SqliteState {
-    connection: Arc<Mutex<Connection>>,
+    database: Database<Connection>,
     sealer: Arc<Sealer>,
     turns: Arc<Turns>,
 }
@@ -52,7 +48,7 @@ impl SqliteState {
     pub fn open(file: &Path, sealer: Sealer) -> Result<Self> {
         let connection = super::open(file, "the state in", MIGRATIONS)?;
         Ok(Self {
-            connection: Arc::new(Mutex::new(connection)),
+            database: Database::new("the state database", connection),
             sealer: Arc::new(sealer),
             turns: Arc::default(),
         })
@@ -60,7 +56,7 @@ impl SqliteState {
 
     /// The ledger of daily allotments. There is to be one.
     pub fn ledger(&self) -> Result<QuotaLedger> {
-        QuotaLedger::open(self.connection.clone())
+        QuotaLedger::open(self.database.held())
             .map_err(|error| Error::transient(format!("the state database: {error}")))
     }
 
@@ -73,7 +69,7 @@ impl SqliteState {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        super::work(&self.connection, "the state database", work).await
+        self.database.work(work).await
     }
 }
 

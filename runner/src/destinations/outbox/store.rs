@@ -8,7 +8,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use headwater_core::error::Result;
@@ -22,6 +22,7 @@ use super::{
     outcome::{Count, Failed, Pile, Step, outcomes},
     settled::Settled,
 };
+use crate::state::Database;
 
 const MIGRATIONS: &[M<'static>] = &[M::up(
     "CREATE TABLE destination (
@@ -85,13 +86,13 @@ pub const DEAD: Pile = Pile { count: 100_000, bytes: 1 << 30 };
 
 /// The file.
 #[derive(Clone)]
-pub struct Store(Arc<Mutex<Connection>>);
+pub struct Store(Database<Connection>);
 
 impl Store {
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path) -> Result<Self> {
-        let connection = crate::state::open(file, "the destinations' file", MIGRATIONS)?;
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        let what = "the destinations' file";
+        Ok(Self(Database::new(what, crate::state::open(file, what, MIGRATIONS)?)))
     }
 
     /// Says if `file` was written by a newer Headwater. Nothing is changed.
@@ -103,7 +104,7 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        crate::state::work(&self.0, "the destinations' file", work).await
+        self.0.work(work).await
     }
 
     /// Where a destination stands; none if it is new.
