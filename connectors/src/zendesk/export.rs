@@ -1,7 +1,7 @@
 //! The oddities of Zendesk's rows: a ticket event holds rows of three tables, a ticket's custom fields stand in a list,
 //! and a ticket field has no slug.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use headwater_core::{object::intern, prelude::*};
 
@@ -108,7 +108,8 @@ const MOST: usize = 600;
 /// The longest part of a title in a column's name: with an id behind it, it stays an identifier.
 const LONGEST: usize = 40;
 
-/// The columns of `tickets`, and those of the account's custom fields, each named by its slug as at Segment.
+/// The columns of `tickets`, and those of the account's custom fields, each named by its slug as at Segment. Admins move fields
+/// about and a list may say one twice: the oldest keeps the name, wherever it stands.
 pub fn with_custom(documented: &'static str, fields: &[Record]) -> Result<&'static str> {
     let mut taken: HashSet<String> = documented
         .split(',')
@@ -116,7 +117,9 @@ pub fn with_custom(documented: &'static str, fields: &[Record]) -> Result<&'stat
         .map(str::to_owned)
         .collect();
     let mut columns = documented.to_owned();
-    for field in fields.iter().take(MOST) {
+    let by_age: BTreeMap<u64, &Record> =
+        fields.iter().map(|field| Ok((field.get("id")?, field))).collect::<Result<_>>()?;
+    for (id, field) in by_age.into_iter().take(MOST) {
         let kind = match field.text("type")?.as_deref() {
             Some("checkbox") => "bool",
             Some("integer" | "lookup") => "int",
@@ -127,7 +130,6 @@ pub fn with_custom(documented: &'static str, fields: &[Record]) -> Result<&'stat
             // The others are the ticket's own members.
             _ => continue,
         };
-        let id: u64 = field.get("id")?;
         let slug: String = slug_of(field)?.chars().take(LONGEST).collect();
         let names = [slug.clone(), format!("custom_{slug}"), format!("{slug}_{id}")];
         if let Some(name) = names.into_iter().find(|name| !taken.contains(name)) {

@@ -173,6 +173,8 @@ fn custom_fields_are_columns_of_their_own_name() {
         field(6, "date", &"very long ".repeat(20)),
     ];
     let columns = export::with_custom("id int, priority text", &fields).unwrap();
+    let moved: Vec<_> = fields.iter().rev().chain(&fields[1..4]).cloned().collect();
+    assert_eq!(export::with_custom("id int, priority text", &moved).unwrap(), columns);
     let collection = Collection { fields: columns, ..Collection::DEFAULT };
     let names: Vec<_> = collection.fields().map(|field| field.unwrap().name).collect();
     assert_eq!(names[..5], ["id", "priority", "refund_agreed", "custom_priority", "priority_4"]);
