@@ -15,12 +15,15 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub struct OwnThread {
     name: &'static str,
-    jobs: Option<Sender<Job>>,
+    jobs: Sender<Job>,
 }
 
 impl OwnThread {
     /// Starts it.
-    pub fn start(name: &'static str) -> Self {
+    ///
+    /// # Errors
+    /// The system gives no more threads.
+    pub fn start(name: &'static str) -> Result<Self> {
         let (jobs, todo) = channel::<Job>();
         let work = move || {
             for job in todo {
@@ -28,19 +31,21 @@ impl OwnThread {
                 let _panicked = catch_unwind(AssertUnwindSafe(job));
             }
         };
-        let started = std::thread::Builder::new().name(name.into()).spawn(work);
-        Self { name, jobs: started.is_ok().then_some(jobs) }
+        match std::thread::Builder::new().name(name.into()).spawn(work) {
+            Ok(_) => Ok(Self { name, jobs }),
+            Err(error) => Err(Error::transient(format!(
+                "no thread can be started for {name} ({error}): raise the limit of tasks (ulimit -u, TasksMax of systemd, pids of the container)"
+            ))),
+        }
     }
 
     /// Runs `work` there, behind what was asked for before.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let (done, answer) = oneshot::channel();
         let job: Job = Box::new(move || drop(done.send(work())));
-        let ended = || Error::unexpected(format!("the thread of {} has ended", self.name));
-        match &self.jobs {
-            Some(jobs) => jobs.send(job).map_err(|_| ended())?,
-            None => return Err(ended()),
-        }
+        self.jobs
+            .send(job)
+            .map_err(|_| Error::unexpected(format!("the thread of {} has ended", self.name)))?;
         answer.await.map_err(|_| Error::unexpected(format!("{} panicked", self.name)))
     }
 }
@@ -51,7 +56,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_outlives_a_panic_and_keeps_the_order() {
-        let thread = OwnThread::start("test");
+        let thread = OwnThread::start("test").unwrap();
         assert_eq!(thread.run(|| 1).await.unwrap(), 1);
         assert!(thread.run(|| panic!("as planned")).await.is_err());
         let place = || std::thread::current().id();

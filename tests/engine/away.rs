@@ -54,7 +54,8 @@ async fn a_schema_that_is_away_holds_back_no_other() {
     let (stop, stopping) = watch::channel(false);
     let (touch, _touched) = mpsc::unbounded_channel();
     let connectors = HashMap::from([("app".to_owned(), "segment"), ("shop".to_owned(), "stripe")]);
-    let loader = Loader::new(house.calls.clone(), house.books.clone(), away.clone(), connectors, touch);
+    let loader =
+        Loader::new(house.calls.clone(), house.books.clone(), away.clone(), connectors, touch).unwrap();
     let loading = tokio::spawn(loader.run(normaliser.eligible(), stopping.clone()));
     let normalising = tokio::spawn(async move { normaliser.run(stopping).await });
 

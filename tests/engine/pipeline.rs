@@ -133,6 +133,7 @@ impl House {
     pub(crate) fn loader(&self, touch: mpsc::UnboundedSender<String>) -> Loader {
         let connectors = HashMap::from([("app".to_owned(), "segment"), ("shop".to_owned(), "stripe")]);
         Loader::new(self.calls.clone(), self.books.clone(), self.warehouse.clone(), connectors, touch)
+            .unwrap()
     }
 
     pub(crate) async fn position(&self, name: &'static str) -> u64 {

@@ -1,10 +1,13 @@
 //! A vendor whose account changes while it is read, the same way for everybody: after so many requests something happens, and
-//! what is left happens before the last run. It has a clock of its own, which stands on the time of what happened last, and says so
-//! with every answer.
+//! what is left happens before the last run. It has a clock of its own, which stands on the time of what happened last (it goes on where
+//! nothing happens), and says so with every answer.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use axum::{Router, extract::Request, middleware, middleware::Next};
@@ -16,6 +19,7 @@ pub struct Play {
     /// The vendor.
     pub vendor: Arc<dyn Vendor>,
     from: Timestamp,
+    began: Instant,
     /// Something happens every so many requests; so often in all.
     every: u64,
     total: u64,
@@ -30,6 +34,7 @@ impl Play {
         Arc::new(Self {
             vendor: make(account),
             from: account.now,
+            began: Instant::now(),
             every: every.max(1),
             total,
             asked: AtomicU64::default(),
@@ -71,7 +76,9 @@ impl Play {
 
     fn now(&self) -> Timestamp {
         let later = if self.is_over.load(Ordering::SeqCst) { 300 } else { 1 };
-        self.moment(*self.happened.lock().expect("a number"), later)
+        // A clock that stands still is one that is set back all the time, and of two answers the second would be the older one.
+        let passed = if self.total == 0 { self.began.elapsed().as_secs() as i64 } else { 0 };
+        self.moment(*self.happened.lock().expect("a number"), later + passed)
     }
 
     /// Ten seconds each: no two changes of a row are of one version, and what is read between them is of another one.

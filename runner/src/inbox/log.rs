@@ -44,6 +44,8 @@ impl Log {
 
     fn open_now(files: Arc<dyn Files>, folder: PathBuf, options: Options, runtime: Handle) -> Result<Self> {
         let found = recover::recover(&files, &folder)?;
+        let reading =
+            OwnThread::start("log reads").map_err(|error| LogError::Io(error.message().to_owned()))?;
         let committed = Committed { seq: found.state.next - 1, closed: false };
         let shared = Arc::new(Shared {
             files,
@@ -60,7 +62,7 @@ impl Log {
             .name("log".into())
             .spawn(move || writer.run())
             .map_err(|error| LogError::Io(format!("cannot start a thread: {error}")))?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)), reading: OwnThread::start("log reads") })
+        Ok(Self { shared, writer: Mutex::new(Some(writer)), reading })
     }
 
     /// Appends one frame and returns its sequence number. It is on the disk then; on an error it will never be read

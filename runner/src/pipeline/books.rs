@@ -215,7 +215,7 @@ impl Books {
         let named = |error: rusqlite::Error| Error::config(format!("{BOOKS} {}: {error}", file.display()));
         let mut seen = Seen::open(&connection, &file.with_file_name("seen")).map_err(named)?;
         seen.forget(&mut connection, today()).map_err(named)?;
-        Ok(Self(Database::new("the books", Shelf { db: connection, seen, swept: today() })))
+        Ok(Self(Database::new("the books", Shelf { db: connection, seen, swept: today() })?))
     }
 
     async fn with<T: Send + 'static>(

@@ -91,8 +91,8 @@ impl Loader {
         warehouse: Arc<dyn Warehouse>,
         connectors: Connectors,
         touched: mpsc::UnboundedSender<String>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             calls,
             books,
             warehouse,
@@ -101,12 +101,12 @@ impl Loader {
             schemas: HashMap::new(),
             ahead: 0,
             damaged: 0,
-            making: OwnThread::start("rows"),
+            making: OwnThread::start("rows")?,
             following: None,
             stuck: BTreeSet::new(),
             retry: Instant::now(),
             pause: FIRST_PAUSE,
-        }
+        })
     }
 
     /// Works until told to stop, and then until everything eligible is loaded. A warehouse that is away is waited for.

@@ -77,7 +77,7 @@ impl Normaliser {
             books,
             sources: RwLock::default(),
             limits,
-            mapping: OwnThread::start("mapping"),
+            mapping: OwnThread::start("mapping")?,
             turn: Mutex::new(()),
             eligible,
             waiting,

@@ -370,7 +370,7 @@ impl Service {
         calls.pin("warehouse", books.position("loaded").await? + 1);
         let end = *normaliser.eligible().borrow();
         let outboxes = self.destinations.attach(&calls, end).await?;
-        let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch);
+        let loader = Loader::new(calls.clone(), books.clone(), self.warehouse.clone(), connectors, touch)?;
         let ready = Arc::new(Ready {
             marks: Marks { disk: receive.ready_disk, lag: receive.most_lag()? },
             inbox: inbox.clone(),

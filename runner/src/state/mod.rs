@@ -129,8 +129,8 @@ pub struct Database<D> {
 
 impl<D: Send + 'static> Database<D> {
     /// `held` is or has the connection; errors begin with `what`.
-    pub fn new(what: &'static str, held: D) -> Self {
-        Self { what, held: Arc::new(Mutex::new(held)), thread: OwnThread::start("database") }
+    pub fn new(what: &'static str, held: D) -> Result<Self> {
+        Ok(Self { what, held: Arc::new(Mutex::new(held)), thread: OwnThread::start("database")? })
     }
 
     /// What is held, for work that may wait where it is.

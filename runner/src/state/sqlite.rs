@@ -48,7 +48,7 @@ impl SqliteState {
     pub fn open(file: &Path, sealer: Sealer) -> Result<Self> {
         let connection = super::open(file, "the state in", MIGRATIONS)?;
         Ok(Self {
-            database: Database::new("the state database", connection),
+            database: Database::new("the state database", connection)?,
             sealer: Arc::new(sealer),
             turns: Arc::default(),
         })

@@ -74,7 +74,7 @@ impl Warehouse for SqliteWarehouse {
             return Ok(open.clone());
         }
         let path = self.file(name);
-        let thread = OwnThread::start("tables");
+        let thread = OwnThread::start("tables")?;
         let writer = thread.run(move || Writer::open(path)).await??;
         let schema = Arc::new(SqliteSchema { writer: Arc::new(Mutex::new(writer)), thread });
         // Whoever was first stays: a schema has one writer.

@@ -259,7 +259,7 @@ impl House {
         let (touch, _touched) = mpsc::unbounded_channel();
         let connectors = HashMap::from([("site".to_owned(), "segment")]);
         let loader =
-            Loader::new(self.calls.clone(), self.books.clone(), self.warehouse.clone(), connectors, touch);
+            Loader::new(self.calls.clone(), self.books.clone(), self.warehouse.clone(), connectors, touch)?;
         let began = Instant::now();
         let loading = tokio::spawn(loader.run(normaliser.eligible(), stopping.clone()));
         let normalising = tokio::spawn(async move { normaliser.run(stopping).await });

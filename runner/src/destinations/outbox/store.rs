@@ -92,7 +92,7 @@ impl Store {
     /// Opens `file`, and makes or migrates its tables.
     pub fn open(file: &Path) -> Result<Self> {
         let what = "the destinations' file";
-        Ok(Self(Database::new(what, crate::state::open(file, what, MIGRATIONS)?)))
+        Ok(Self(Database::new(what, crate::state::open(file, what, MIGRATIONS)?)?))
     }
 
     /// Says if `file` was written by a newer Headwater. Nothing is changed.
