@@ -33,9 +33,7 @@ impl OwnThread {
         };
         match std::thread::Builder::new().name(name.into()).spawn(work) {
             Ok(_) => Ok(Self { name, jobs }),
-            Err(error) => Err(Error::transient(format!(
-                "no thread can be started for {name} ({error}): raise the limit of tasks (ulimit -u, TasksMax of systemd, pids of the container)"
-            ))),
+            Err(error) => Err(Error::transient(refused(name, &error))),
         }
     }
 
@@ -48,6 +46,13 @@ impl OwnThread {
             .map_err(|_| Error::unexpected(format!("the thread of {} has ended", self.name)))?;
         answer.await.map_err(|_| Error::unexpected(format!("{} panicked", self.name)))
     }
+}
+
+/// What to say, and what to do, when the system gives no thread.
+pub fn refused(name: &str, error: &std::io::Error) -> String {
+    format!(
+        "no thread can be started for {name} ({error}): raise the limit of tasks (ulimit -u, TasksMax of systemd, pids of the container)"
+    )
 }
 
 #[cfg(test)]

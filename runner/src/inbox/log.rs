@@ -23,7 +23,7 @@ use super::{
     state::{Committed, Shared, damaged_path, lock},
     writer::{Job, Queue, Writer},
 };
-use crate::thread::OwnThread;
+use crate::thread::{OwnThread, refused};
 
 /// An append-only log in a folder. One process owns the folder; any number of tasks append and read.
 pub struct Log {
@@ -45,7 +45,7 @@ impl Log {
     fn open_now(files: Arc<dyn Files>, folder: PathBuf, options: Options, runtime: Handle) -> Result<Self> {
         let found = recover::recover(&files, &folder)?;
         let reading =
-            OwnThread::start("log reads").map_err(|error| LogError::Io(error.message().to_owned()))?;
+            OwnThread::start("log reads").map_err(|error| LogError::Thread(error.message().to_owned()))?;
         let committed = Committed { seq: found.state.next - 1, closed: false };
         let shared = Arc::new(Shared {
             files,
@@ -61,7 +61,7 @@ impl Log {
         let writer = thread::Builder::new()
             .name("log".into())
             .spawn(move || writer.run())
-            .map_err(|error| LogError::Io(format!("cannot start a thread: {error}")))?;
+            .map_err(|error| LogError::Thread(refused("the log", &error)))?;
         Ok(Self { shared, writer: Mutex::new(Some(writer)), reading })
     }
 

@@ -195,6 +195,8 @@ pub enum LogError {
     Closed,
     /// The disk failed: what was tried, where, and what the system said.
     Io(String),
+    /// The system gives no thread to work on: what to do.
+    Thread(String),
 }
 
 impl LogError {
@@ -221,6 +223,7 @@ impl fmt::Display for LogError {
             }
             Self::Closed => f.write_str("the log is closed; start headwater again"),
             Self::Io(what) => write!(f, "{what}; check the disk"),
+            Self::Thread(what) => f.write_str(what),
         }
     }
 }
